@@ -1,0 +1,26 @@
+"""Run the Python blocks of README and the documentation as tests."""
+
+from contextlib import ExitStack
+
+from sybil import Sybil
+from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
+
+
+def enter_fresh_graph(namespace):
+    """Give each document a graph of its own, so that none depends on what another one built."""
+    import opgraph as og  # not at the top: the tests that need no installed package load this file too
+
+    namespace["_exit"] = stack = ExitStack()
+    stack.enter_context(og.Graph().as_default_graph())
+
+
+def leave_graph(namespace):
+    namespace["_exit"].close()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "opgraph-*/README.md", "docs/*.md"],
+    setup=enter_fresh_graph,
+    teardown=leave_graph,
+).pytest()

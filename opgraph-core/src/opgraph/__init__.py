@@ -1,0 +1,173 @@
+"""opgraph: an op library for automatic differentiation on NumPy, built like a plugin system.
+
+Everything public is an attribute of this module: the graph and its nodes, `grad`, `RunTime`, the Op
+protocol, and the front door of every installed op of opgraph-core, opgraph-nn and opgraph-vision.
+Ops of other packages answer under `opgraph.ops`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from opgraph import autodiff, ops, registry
+from opgraph.autodiff import grad
+from opgraph.build import apply, apply_all, as_node, promote
+from opgraph.errors import (
+    ArgumentError,
+    DtypeError,
+    FeedError,
+    GradientError,
+    GraphError,
+    KernelError,
+    NonFiniteError,
+    OpgraphError,
+    OpLoadError,
+    ShapeError,
+    UninitializedError,
+    UnknownOpError,
+    hide_frames,
+)
+from opgraph.graph import (
+    Call,
+    Constant,
+    Graph,
+    Initializer,
+    Key,
+    Node,
+    NodeLike,
+    Placeholder,
+    Variable,
+    constant,
+    get_default_graph,
+    name_scope,
+    placeholder,
+    random_key,
+    variable,
+)
+from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, Op, OpInfo, Sample, Specs
+from opgraph.registry import front_door, front_door_for, make_op, register
+from opgraph.runtime import Program, RunTime, generator
+from opgraph.spec import (
+    Shape,
+    Spec,
+    broadcast_shapes,
+    get_default_dtype,
+    is_differentiable,
+    normalize_axes,
+    promote_dtypes,
+    reduced_shape,
+    set_default_dtype,
+)
+
+if TYPE_CHECKING:
+    from opgraph.ops.arithmetic import add, divide, multiply, negative, subtract
+    from opgraph.ops.elementwise import cast, exp, log, sqrt, tanh
+    from opgraph.ops.linalg import matmul
+    from opgraph.ops.reduce import reduce_mean, reduce_sum
+    from opgraph.ops.shape import (
+        broadcast_like,
+        count,
+        expand_dims,
+        reshape,
+        reshape_like,
+        squeeze,
+        sum_to,
+        transpose,
+    )
+
+__all__ = [
+    "ArgumentError",
+    "Array",
+    "Arrays",
+    "Call",
+    "Constant",
+    "Cotangents",
+    "DtypeError",
+    "Elementwise",
+    "FeedError",
+    "GradientError",
+    "Graph",
+    "GraphError",
+    "Initializer",
+    "KernelError",
+    "Key",
+    "Node",
+    "NodeLike",
+    "Nodes",
+    "NonFiniteError",
+    "Op",
+    "OpInfo",
+    "OpLoadError",
+    "OpgraphError",
+    "Placeholder",
+    "Program",
+    "RunTime",
+    "Sample",
+    "Shape",
+    "ShapeError",
+    "Spec",
+    "Specs",
+    "UninitializedError",
+    "UnknownOpError",
+    "Variable",
+    "add",
+    "apply",
+    "apply_all",
+    "as_node",
+    "autodiff",
+    "broadcast_like",
+    "broadcast_shapes",
+    "cast",
+    "constant",
+    "count",
+    "divide",
+    "exp",
+    "expand_dims",
+    "front_door",
+    "front_door_for",
+    "generator",
+    "get_default_dtype",
+    "get_default_graph",
+    "grad",
+    "hide_frames",
+    "is_differentiable",
+    "log",
+    "make_op",
+    "matmul",
+    "multiply",
+    "name_scope",
+    "negative",
+    "normalize_axes",
+    "ops",
+    "placeholder",
+    "promote",
+    "promote_dtypes",
+    "random_key",
+    "reduce_mean",
+    "reduce_sum",
+    "reduced_shape",
+    "register",
+    "registry",
+    "reshape",
+    "reshape_like",
+    "set_default_dtype",
+    "sqrt",
+    "squeeze",
+    "subtract",
+    "sum_to",
+    "tanh",
+    "transpose",
+    "variable",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(f"module 'opgraph' has no attribute {name!r}")
+    function = registry.get_flat(name)
+    globals()[name] = function
+    return function
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *registry.flat_names()})

@@ -1,0 +1,212 @@
+"""Differentiation: from a graph to the graph of its derivative."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias, get_args, overload
+from typing import cast as cast_type
+
+import numpy as np
+
+from opgraph.build import as_node, describe_inputs
+from opgraph.errors import ArgumentError, GradientError, OpgraphError, placing, user_source
+from opgraph.graph import Call, Node, NodeLike, constant_in, describe, source_of
+from opgraph.op import Elementwise
+from opgraph.ops.elementwise import cast
+from opgraph.ops.shape import broadcast_like, sum_to
+from opgraph.spec import is_differentiable
+
+Unconnected = Literal["raise", "zeros", "none"]
+Key: TypeAlias = Node | tuple[Call, int]
+
+
+@overload
+def grad(
+    y: Node,
+    xs: Node,
+    cotangent: NodeLike | None = None,
+    *,
+    stopped: Iterable[Node] = (),
+    unconnected: Unconnected = "raise",
+) -> Node: ...
+@overload
+def grad(
+    y: Node,
+    xs: Sequence[Node],
+    cotangent: NodeLike | None = None,
+    *,
+    stopped: Iterable[Node] = (),
+    unconnected: Unconnected = "raise",
+) -> list[Node]: ...
+def grad(
+    y: Node,
+    xs: Node | Sequence[Node],
+    cotangent: NodeLike | None = None,
+    *,
+    stopped: Iterable[Node] = (),
+    unconnected: Unconnected = "raise",
+) -> Node | list[Node]:
+    """Return the gradients of `y` with respect to `xs`: nodes, to be differentiated again at will.
+
+    Parameters
+    ----------
+    y : Node
+        A floating-point node of any shape.
+    xs : Node or sequence of Node
+        Floating-point nodes; leaves or any others on the way to `y`.
+    cotangent : array_like or Node, optional
+        What flows into `y`, of its shape; ones by default, which gives the gradient of ``sum(y)``.
+    stopped : iterable of Node
+        Nodes through which nothing flows back.
+    unconnected : {"raise", "zeros", "none"}
+        What to do about an x on which `y` does not depend: raise, return zeros, or return ``None``.
+
+    Returns
+    -------
+    Node or list of Node
+        Of the shapes and dtypes of `xs`; a node for a node, a list for a sequence.
+
+    Raises
+    ------
+    GradientError
+        Where an x or `y` is no float, `y` does not depend on an x, or an op on the way has no gradient.
+    """
+    targets = [xs] if isinstance(xs, Node) else list(xs)
+    with placing("grad", user_source()):
+        _check_arguments(y, targets, unconnected)
+        with source_of(y):
+            seed = _filled(1, y) if cotangent is None else _checked_cotangent(y, cotangent)
+        cotangents = _backpropagate(y, seed, targets, {_key(node) for node in stopped})
+        grads = [_found(cotangents, y, x, unconnected) for x in targets]
+    # mypy cannot know that only unconnected="none" puts a None in
+    found = cast_type(list[Node], grads)
+    return found[0] if isinstance(xs, Node) else found
+
+
+def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -> dict[Key, Node]:
+    """Return the cotangents of the values on the way from `xs` to `y`."""
+    calls, reached = _way(xs, y, stopped)
+    cotangents = {_key(y): seed}
+    for call in reversed(calls):
+        received = [None if (call, i) in stopped else cotangents.get((call, i)) for i in range(len(call.specs))]
+        if all(g is None for g in received):
+            continue
+        for x, g in zip(call.inputs, call_vjp(call, received), strict=True):
+            key = _key(x)
+            if g is not None and key in reached:
+                with source_of(call):
+                    cotangents[key] = cotangents[key] + g if key in cotangents else g
+    return cotangents
+
+
+def _way(xs: Sequence[Node], y: Node, stopped: set[Key]) -> tuple[list[Call], set[Key]]:
+    """Return the calls through which a change of some of `xs` reaches `y`, oldest first, and their values."""
+    oldest = min((x.serial for x in xs), default=0)
+    ancestors: set[Call] = set()
+    pending = [y.call]
+    while pending:
+        call = pending.pop()
+        if call is not None and call not in ancestors and call.serial >= oldest:
+            ancestors.add(call)
+            pending += [x.call for x in call.inputs]
+    reached = {_key(x) for x in xs}
+    way = []
+    for call in sorted(ancestors, key=lambda c: c.serial):
+        unread = call.op.shape_only(len(call.inputs))
+        if any(_key(x) in reached and i not in unread for i, x in enumerate(call.inputs)):
+            way.append(call)
+            outputs = ((call, i) for i, spec in enumerate(call.specs) if is_differentiable(spec.dtype))
+            reached.update(key for key in outputs if key not in stopped)
+    return way, reached
+
+
+def call_vjp(call: Call, cotangents: Sequence[Node | None]) -> tuple[Node | None, ...]:
+    """Return the cotangents of one call's inputs, each of its input's run-time shape and dtype.
+
+    Parameters
+    ----------
+    call
+        The application of an op to differentiate.
+    cotangents
+        One for each output, ``None`` for zero; those of hidden outputs are.
+
+    Raises
+    ------
+    GradientError
+        Where the op has no `vjp`, or it breaks its contract.
+    """
+    op, name = call.op, call.op.short_name()
+    inputs = describe_inputs(op, call.inputs)
+    try:
+        if not op.has_vjp():
+            raise GradientError("has no gradient: its op defines no vjp")
+        if any(g is not None for g in cotangents[call.visible :]):
+            raise GradientError("a hidden output received a cotangent: the vjp of what reads it must return None")
+        with source_of(call):
+            found = _run_vjp(call, tuple(cotangents))
+            return tuple(_fitted(op, x, g) for x, g in zip(call.inputs, found, strict=True))
+    except OpgraphError as error:
+        raise error.located(name, inputs, call.source) from error.__cause__
+
+
+def _run_vjp(call: Call, cotangents: tuple[Node | None, ...]) -> tuple[object, ...]:
+    try:
+        found = call.op.vjp(call.inputs, call.outputs, cotangents)
+    except OpgraphError:
+        raise
+    except Exception as error:
+        raise GradientError(f"its vjp raised {type(error).__name__}: {error}") from error
+    if not isinstance(found, tuple) or len(found) != len(call.inputs):
+        raise GradientError(f"its vjp returned {found!r}, not a tuple of {len(call.inputs)}")
+    return found
+
+
+def _fitted(op: object, x: Node, g: object) -> Node | None:
+    """Return the cotangent `g` summed and cast to what `x` is, ``None`` for an `x` that takes none."""
+    if g is None or not is_differentiable(x.dtype):
+        return None
+    if not isinstance(g, Node):
+        raise GradientError(f"its vjp returned a {type(g).__name__} where a node or None belongs")
+    if isinstance(op, Elementwise) and not (g.shape == x.shape and x.shape.is_known):
+        g = sum_to(g, x)
+    if not g.shape.compatible_with(x.shape):
+        raise GradientError(f"its vjp returned shape {g.shape} for an input of shape {x.shape}")
+    return cast(g, x.dtype)
+
+
+def _filled(number: int, like: Node) -> Node:
+    one = constant_in(like.graph, np.array(number, like.dtype))
+    return one if like.shape == () else broadcast_like(one, like)
+
+
+def _checked_cotangent(y: Node, cotangent: NodeLike) -> Node:
+    g = as_node(cotangent, y.dtype)
+    if not g.shape.compatible_with(y.shape):
+        raise GradientError(f"cotangent of shape {g.shape} for {describe(y)}: the shapes must agree")
+    return g
+
+
+def _found(cotangents: dict[Key, Node], y: Node, x: Node, unconnected: Unconnected) -> Node | None:
+    if _key(x) in cotangents:
+        return cotangents[_key(x)]
+    if unconnected == "raise":
+        raise GradientError(
+            f"{describe(y)} does not depend on {describe(x)}; unconnected='zeros' gives zeros, 'none' gives None"
+        )
+    with source_of(x):
+        return _filled(0, x) if unconnected == "zeros" else None
+
+
+def _check_arguments(y: Node, xs: Sequence[Node], unconnected: str) -> None:
+    if unconnected not in get_args(Unconnected):
+        raise ArgumentError(f"unconnected={unconnected!r} is none of {', '.join(map(repr, get_args(Unconnected)))}")
+    for node, which in [(y, "y"), *((x, "x") for x in xs)]:
+        if not isinstance(node, Node):
+            raise GradientError(f"{which} must be a node, not {node!r}")
+        if not is_differentiable(node.dtype):
+            raise GradientError(f"{which} is {describe(node)}; only floating-point values have gradients")
+        if node.graph is not y.graph:
+            raise GradientError(f"{describe(node)} is a node of another graph than {describe(y)}")
+
+
+def _key(node: Node) -> Key:
+    """Return what tells a value apart: a leaf, or a call and index, since output nodes come and go."""
+    return node if node.call is None else (node.call, node.index)

@@ -1,0 +1,136 @@
+"""Calls of ops: the one door through which a graph grows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from opgraph.convert import cast_checked, is_weak, natural_array, to_array, weak_dtype
+from opgraph.errors import ArgumentError, GraphError, KernelError, OpgraphError, user_source
+from opgraph.graph import Call, Node, NodeLike, constant_in, describe, get_ambient
+from opgraph.op import Array, Op, Specs
+from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, promote_dtypes
+
+
+def apply(op: Op, *inputs: NodeLike) -> Node:
+    """Return the one visible output of `op` on `inputs`, which are nodes or become constants.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArgumentError
+        What `op.infer` finds wrong with them.
+    GraphError
+        Where they are nodes of two graphs, or the op has several outputs.
+    """
+    call = make_call(op, inputs)
+    if call.visible != 1:
+        raise GraphError(f"{op.short_name()} has {call.visible} outputs; use og.apply_all")
+    return call.output(0)
+
+
+def apply_all(op: Op, *inputs: NodeLike) -> tuple[Node, ...]:
+    """Return all visible outputs of `op` on `inputs`; raises as `apply` does."""
+    call = make_call(op, inputs)
+    return tuple(call.output(i) for i in range(call.visible))
+
+
+def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
+    """Add one application of `op` to the graph of its inputs."""
+    ambient = get_ambient()
+    source = ambient.source or user_source()
+    graph = next((x.graph for x in inputs if isinstance(x, Node)), ambient.graph)
+    shown = ""
+    try:
+        nodes = tuple(x if isinstance(x, Node) else constant_in(graph, to_array(x)) for x in inputs)
+        shown = describe_inputs(op, nodes)
+        if any(n.graph is not graph for n in nodes):
+            raise GraphError("nodes of two graphs; carry values over with .val and set_val, or feed them")
+        _check_arity(op, len(nodes))
+        specs = infer_specs(op, tuple(n.spec for n in nodes))
+    except OpgraphError as error:
+        raise error.located(op.short_name(), shown, source) from error.__cause__
+    local_name = op.name.partition(".")[2].removeprefix("_")
+    return Call(graph, op, nodes, specs, graph.unique_name(local_name), source)
+
+
+def describe_inputs(op: Op, nodes: Sequence[Node]) -> str:
+    """Return the inputs by name, as a message lists them."""
+    return "; ".join(f"{name}: {describe(node)}" for name, node in zip(input_names(op, len(nodes)), nodes, strict=True))
+
+
+def input_names(op: Op, n: int) -> list[str]:
+    """Return the names of `n` inputs, ``xs[0]``, ``xs[1]``… where the last takes any number."""
+    names = list(op.inputs)
+    if names and names[-1].startswith("*"):
+        stem = names.pop()[1:]
+        names += [f"{stem}[{i}]" for i in range(n - len(names))]
+    return names[:n] + [f"input {i}" for i in range(len(names), n)]
+
+
+def _check_arity(op: Op, n: int) -> None:
+    variadic = bool(op.inputs) and op.inputs[-1].startswith("*")
+    least = len(op.inputs) - variadic
+    if n < least or (n > least and not variadic):
+        raise ArgumentError(f"takes {least}{' or more' * variadic} inputs ({', '.join(op.inputs)}), got {n}")
+
+
+def infer_specs(op: Op, ins: Specs) -> Specs:
+    """Return what `op.infer` says, checked; an exception that is not ours becomes a `KernelError`."""
+    try:
+        specs = op.infer(ins)
+    except OpgraphError:
+        raise
+    except Exception as error:
+        raise KernelError(f"its infer raised {type(error).__name__}: {error}") from error
+    if not isinstance(specs, tuple) or not all(isinstance(s, Spec) for s in specs) or len(specs) <= op.hidden:
+        raise KernelError(f"its infer returned {specs!r}, not a tuple of Specs with a visible output")
+    return specs
+
+
+def as_node(value: NodeLike, dtype: DtypeLike = None) -> Node:
+    """Return `value` as a node, of `dtype` where that is given; an array or number becomes a constant."""
+    wanted = None if dtype is None else as_dtype(dtype)
+    if isinstance(value, Node):
+        return value if wanted is None else value.astype(wanted)
+    return constant_in(get_ambient().graph, to_array(value, wanted))
+
+
+def promote(*values: NodeLike, floating: bool = False, what: str = "promote") -> tuple[Node, ...]:
+    """Return `values` as nodes of one dtype, with casts where they differ.
+
+    An int with a float takes the float's dtype. Arrays keep their dtype, Python numbers and lists are
+    weak (NEP 50): they take that of the others.
+
+    Parameters
+    ----------
+    floating
+        Whether integers and booleans become the default float when nothing else decides.
+    what
+        The operation that a message names.
+
+    Raises
+    ------
+    DtypeError
+        For what is no number, and for a Python number that the common dtype cannot represent.
+    """
+    try:
+        operands = [v if isinstance(v, Node) else natural_array(v) for v in values]
+        weak = [is_weak(v) for v in values]
+        common = _common_dtype(operands, weak)
+        if floating and common.kind in "biu":
+            common = get_default_dtype()
+        graph = next((v.graph for v in values if isinstance(v, Node)), get_ambient().graph)
+        return tuple(
+            x.astype(common)
+            if isinstance(x, Node)
+            else constant_in(graph, cast_checked(x, common) if is_weak else x.astype(common))
+            for x, is_weak in zip(operands, weak, strict=True)
+        )
+    except OpgraphError as error:
+        raise error.located(what, source=get_ambient().source or user_source()) from error.__cause__
+
+
+def _common_dtype(operands: Sequence[Node | Array], weak: Sequence[bool]) -> np.dtype[Any]:
+    strong = [x.dtype for x, is_weak in zip(operands, weak, strict=True) if not is_weak]
+    taken = [weak_dtype(x.dtype.kind, *strong) for x, is_weak in zip(operands, weak, strict=True) if is_weak]
+    return promote_dtypes(*strong, *taken)

@@ -1,0 +1,104 @@
+"""From what users hand over, numbers, lists and arrays, to arrays of a known dtype."""
+
+from typing import Any
+
+import numpy as np
+
+from opgraph.errors import DtypeError, ShapeError
+from opgraph.op import Array
+from opgraph.spec import as_dtype, get_default_dtype, promote_dtypes
+
+
+def is_weak(value: Any) -> bool:
+    """Whether `value` is a Python number or list, which takes the dtype of what it meets."""
+    return type(value) in (bool, int, float, complex) or isinstance(value, list | tuple)
+
+
+def to_array(value: Any, dtype: np.dtype[Any] | None = None) -> Array:
+    """Return `value` as an array, possibly over the same memory.
+
+    Parameters
+    ----------
+    value
+        An array keeps its dtype; Python numbers, and lists of them, become the default float, booleans
+        stay boolean.
+    dtype
+        What to convert to instead. A float takes integers and floats, an integer takes integers alone.
+
+    Raises
+    ------
+    DtypeError
+        For strings, objects and dates, for a conversion that would lose a fraction, an imaginary part
+        or a sign, and for a number out of the dtype's range.
+    ShapeError
+        For lists of unequal lengths.
+    """
+    array = natural_array(value)
+    if dtype is not None:
+        return cast_checked(array, dtype)
+    if is_weak(value):
+        return cast_checked(array, weak_dtype(array.dtype.kind))
+    return array
+
+
+def weak_dtype(kind: str, *others: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype that a Python number of `kind` takes among operands of dtypes `others`.
+
+    Follows NEP 50 (Python numbers are weak) but for the default float in place of float64.
+    """
+    common = promote_dtypes(*others) if others else None
+    if kind == "c":
+        return np.result_type(common if common is not None and common.kind in "fc" else get_default_dtype(), 1j)
+    if kind == "f":
+        return common if common is not None and common.kind in "fc" else get_default_dtype()
+    if kind in "iu":
+        if common is None:
+            return get_default_dtype()
+        return common if common.kind != "b" else np.dtype(np.int64)
+    return common if common is not None else np.dtype(np.bool)
+
+
+def cast_checked(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return `array` in `dtype`; raise `DtypeError` where that would change what it says."""
+    if array.dtype == dtype:
+        return array
+    if not np.can_cast(array.dtype, dtype, "same_kind") and not _fits_unsigned(array, dtype):
+        raise DtypeError(f"{array.dtype} does not go into {dtype}; convert it first, with .astype({dtype})")
+    if dtype.kind in "iu" and array.size:
+        info = np.iinfo(dtype)
+        low, high = array.min(), array.max()
+        if int(low) < info.min or int(high) > info.max:
+            raise DtypeError(f"{low if int(low) < info.min else high} is out of the range of {dtype}")
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype)
+    except FloatingPointError:
+        largest = np.abs(array[np.isfinite(array)]).max()
+        raise DtypeError(f"{largest} is out of the range of {dtype}") from None
+
+
+def _fits_unsigned(array: Array, dtype: np.dtype[Any]) -> bool:
+    # NumPy calls int64 to uint8 unsafe; the range check that follows decides
+    return array.dtype.kind in "iu" and dtype.kind == "u"
+
+
+def natural_array(value: Any) -> Array:
+    """Return `value` with the dtype that NumPy gives it, in the machine's byte order."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise ShapeError(f"a {type(value).__name__} that is no array: {error}") from None
+    except TypeError as error:
+        raise DtypeError(f"a {type(value).__name__} that is no array: {error}") from None
+    if array.dtype.kind == "O" and type(value) is int:
+        raise DtypeError(f"{value} is out of the range of every integer dtype")
+    if array.dtype.kind not in "biufc":
+        kind = {"U": "strings", "S": "bytes", "O": "Python objects"}.get(array.dtype.kind, str(array.dtype))
+        raise DtypeError(f"values are booleans, integers, floats or complex numbers, not {kind}: {_short(value)}")
+    native = as_dtype(array.dtype)
+    return array if array.dtype == native and array.dtype.isnative else array.astype(native)
+
+
+def _short(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,136 @@
+"""Every exception that opgraph raises.
+
+Each derives from `OpgraphError` and from the built-in that fits, so ``except ValueError`` works too.
+The message says what was asked, of which op and node, what came, and what to do; its last line is the
+line of the user's own file where the node was made.
+"""
+
+import contextlib
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import FrameType
+from typing import Any, Self
+
+
+class OpgraphError(Exception):
+    """The base of every exception here; `detail` is the message, `notes` the lines that place it."""
+
+    def __init__(self, detail: str, *notes: str) -> None:
+        super().__init__(detail, *notes)
+        self.detail = detail
+        self.notes = notes
+
+    def __str__(self) -> str:
+        return "\n  ".join((self.detail, *self.notes))
+
+    def located(self, what: str, inputs: str = "", source: "Source | None" = None) -> Self:
+        """Return this error placed: which op or function, what went in, and the user's line.
+
+        One that was placed already, further in, stays as it is.
+        """
+        if self.notes:
+            return self
+        detail = self.detail if self.detail.startswith(f"{what}: ") else f"{what}: {self.detail}"
+        error = type(self)(detail, *filter(None, (inputs, str(source or ""))))
+        error.__cause__ = self.__cause__
+        return error
+
+
+class ShapeError(OpgraphError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class DtypeError(OpgraphError, TypeError):
+    """A value whose dtype the operation cannot take."""
+
+
+class ArgumentError(OpgraphError, ValueError, TypeError):
+    """An attribute or argument outside of what the operation allows."""
+
+
+class GraphError(OpgraphError, ValueError):
+    """Nodes that do not belong together, or a graph asked for what it does not hold."""
+
+
+class FeedError(OpgraphError, ValueError, KeyError):
+    """A feed that is missing, that nothing asks for, or whose value does not fit its placeholder."""
+
+
+class UninitializedError(OpgraphError, ValueError):
+    """A variable was read before it had a value."""
+
+
+class GradientError(OpgraphError, ValueError):
+    """A gradient that does not exist, or an op's `vjp` that breaks its contract."""
+
+
+class KernelError(OpgraphError, RuntimeError):
+    """A kernel raised, or an op's `infer`, `view` or `compute` broke its contract."""
+
+
+class NonFiniteError(OpgraphError, ArithmeticError):
+    """A value went NaN or infinite in a run that checks for it."""
+
+
+class OpLoadError(OpgraphError, ImportError):
+    """An installed op that cannot be imported, or that two distributions claim."""
+
+
+class UnknownOpError(OpgraphError, AttributeError):
+    """A name under which no op is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A line of the user's program."""
+
+    filename: str
+    line: int
+
+    def __str__(self) -> str:
+        text = linecache.getline(self.filename, self.line).strip()
+        shown = self.filename if self.filename.startswith("<") else os.path.basename(self.filename)
+        return f"at {shown}:{self.line}" + (f": {text}" if text else "")
+
+
+_hidden_packages = {"opgraph"}
+
+
+def hide_frames(package: str) -> None:
+    """Leave the frames of `package` out when an error looks for the user's own line.
+
+    A plugin calls it once, in its ``__init__``: ``og.hide_frames(__name__)``. Packages whose ops are
+    found through entry points are hidden without asking.
+    """
+    _hidden_packages.add(package.partition(".")[0])
+
+
+def user_source() -> Source | None:
+    """Return the innermost line of the call stack that is the user's own, None where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__") or ""
+        # a dataclass's generated methods run under their class's module name, so no special case
+        if module.partition(".")[0] not in _hidden_packages:
+            return Source(frame.f_code.co_filename, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+@contextlib.contextmanager
+def placing(what: str, source: Source | None) -> Iterator[None]:
+    """Have an error that leaves a ``with`` say `what` was asked, and where."""
+    try:
+        yield
+    except OpgraphError as error:
+        raise error.located(what, source=source) from error.__cause__
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

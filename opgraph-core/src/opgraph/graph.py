@@ -1,0 +1,680 @@
+"""The static graph: nodes, the calls that make them, and the graph that names them."""
+
+import contextlib
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from opgraph.convert import to_array
+from opgraph.errors import (
+    ArgumentError,
+    DtypeError,
+    GraphError,
+    ShapeError,
+    Source,
+    UninitializedError,
+    did_you_mean,
+    placing,
+    user_source,
+)
+from opgraph.op import Array, Op, Specs
+from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
+
+_serials = itertools.count()
+
+
+class _Above:
+    """What nodes and graphs need from the layers above, which fill it in when they are imported."""
+
+    function: Callable[[str], Callable[..., "Node"]]
+    make_runtime: Callable[[], Any]
+
+
+above = _Above()
+
+
+class Node:
+    """One value of a graph.
+
+    Nodes compare and hash by identity, so that they serve as keys; arithmetic on them makes new nodes.
+
+    Attributes
+    ----------
+    shape : Shape
+        The static shape, ``None`` where a size is unknown.
+    dtype : numpy.dtype
+    spec : Spec
+        Both.
+    name : str
+        Unique in the graph.
+    graph : Graph
+    call : Call or None
+        What makes the value; None for placeholders, variables, constants and keys.
+    index : int
+        Which of the call's outputs this is.
+    source : Source or None
+        The user's line that made it.
+    """
+
+    __slots__ = ("__weakref__", "call", "graph", "index", "name", "serial", "source", "spec")
+
+    # the operators of ndarray give way, so that ``array + node`` asks the node
+    __array_ufunc__ = None
+    __array_priority__ = 1000
+
+    kind: ClassVar[str] = "node"
+
+    def __init__(self, graph: "Graph", spec: Spec, name: str, source: Source | None, serial: int) -> None:
+        self.graph = graph
+        self.spec = spec
+        self.name = name
+        self.source = source
+        self.serial = serial
+        self.call: Call | None = None
+        self.index = 0
+
+    @property
+    def shape(self) -> Shape:
+        """The static shape."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self.spec.shape)
+
+    @property
+    def inputs(self) -> "tuple[Node, ...]":
+        """The inputs of the call that makes this node; empty for a leaf."""
+        return self.call.inputs if self.call is not None else ()
+
+    def __repr__(self) -> str:
+        return f"<{describe(self)}>"
+
+    def __call__(self, feeds: "Mapping[Node, Any] | None" = None) -> Array:
+        """Run the graph's `RunTime` for this node's value."""
+        return self.graph.get_runtime().run(self, feeds)  # type: ignore[no-any-return]  # the layer above
+
+    def __bool__(self) -> bool:
+        raise self._unsupported("has no truth value before it is run; run it, then test the array")
+
+    def __iter__(self) -> Iterator["Node"]:
+        raise self._unsupported("cannot be iterated over; loop over indices instead")
+
+    def __len__(self) -> int:
+        raise self._unsupported("has no len(); ask for .shape[0], which is None where unknown")
+
+    def _unsupported(self, what: str) -> DtypeError:
+        return DtypeError(f"{describe(self)} {what}").located("node", source=user_source())
+
+    def __add__(self, other: "NodeLike") -> "Node":
+        return above.function("core.add")(self, other)
+
+    def __radd__(self, other: "NodeLike") -> "Node":
+        return above.function("core.add")(other, self)
+
+    def __sub__(self, other: "NodeLike") -> "Node":
+        return above.function("core.subtract")(self, other)
+
+    def __rsub__(self, other: "NodeLike") -> "Node":
+        return above.function("core.subtract")(other, self)
+
+    def __mul__(self, other: "NodeLike") -> "Node":
+        return above.function("core.multiply")(self, other)
+
+    def __rmul__(self, other: "NodeLike") -> "Node":
+        return above.function("core.multiply")(other, self)
+
+    def __truediv__(self, other: "NodeLike") -> "Node":
+        return above.function("core.divide")(self, other)
+
+    def __rtruediv__(self, other: "NodeLike") -> "Node":
+        return above.function("core.divide")(other, self)
+
+    def __matmul__(self, other: "NodeLike") -> "Node":
+        return above.function("core.matmul")(self, other)
+
+    def __rmatmul__(self, other: "NodeLike") -> "Node":
+        return above.function("core.matmul")(other, self)
+
+    def __neg__(self) -> "Node":
+        return above.function("core.negative")(self)
+
+    def __pos__(self) -> "Node":
+        return self
+
+    @property
+    def T(self) -> "Node":  # NumPy's name
+        """The node with its dimensions in reverse order."""
+        return above.function("core.transpose")(self)
+
+    def reshape(self, *shape: Any) -> "Node":
+        """Return the node in another shape; one size may be -1."""
+        listed = len(shape) == 1 and isinstance(shape[0], Sequence)
+        return above.function("core.reshape")(self, shape[0] if listed else shape)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return the sum over `axis`."""
+        return above.function("core.reduce_sum")(self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return the mean over `axis`."""
+        return above.function("core.reduce_mean")(self, axis, keepdims)
+
+    def astype(self, dtype: DtypeLike) -> "Node":
+        """Return the node in another dtype, itself where it has that one already."""
+        return above.function("core.cast")(self, dtype)
+
+
+NodeLike: TypeAlias = Node | ArrayLike
+
+
+class Update(NamedTuple):
+    """`variable` takes `value` when the call that holds this runs; `order` settles who comes first."""
+
+    order: int
+    variable: "Variable"
+    value: Node
+
+
+class Call:
+    """One application of an op: its inputs, and where the user wrote it.
+
+    Outputs are held weakly and made again when asked for, so that a graph nobody holds is freed.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_outputs",
+        "graph",
+        "inputs",
+        "name",
+        "op",
+        "serial",
+        "source",
+        "specs",
+        "updates",
+    )
+
+    def __init__(
+        self, graph: "Graph", op: Op, inputs: tuple[Node, ...], specs: Specs, name: str, source: Source | None
+    ) -> None:
+        self.graph = graph
+        self.op = op
+        self.inputs = inputs
+        self.specs = specs
+        self.name = name
+        self.source = source
+        self.serial = next(_serials)
+        self.updates: list[Update] = []
+        self._outputs: list[weakref.ref[Node] | None] = [None] * len(specs)
+
+    def output(self, index: int) -> Node:
+        """Return the node of one output, the same for as long as somebody holds it."""
+        with self.graph._lock:
+            ref = self._outputs[index]
+            node = ref() if ref is not None else None
+            if node is None:
+                name = f"{self.name}:{index}" if index else self.name
+                node = Node(self.graph, self.specs[index], name, self.source, self.serial)
+                node.call = self
+                node.index = index
+                self._outputs[index] = weakref.ref(node)
+        return node
+
+    @property
+    def outputs(self) -> tuple[Node, ...]:
+        """All outputs, the hidden ones too."""
+        return tuple(self.output(i) for i in range(len(self.specs)))
+
+    @property
+    def visible(self) -> int:
+        """How many outputs are not hidden."""
+        return len(self.specs) - self.op.hidden
+
+    def __repr__(self) -> str:
+        return f"<call {self.name!r}: {self.op!r}>"
+
+
+class Placeholder(Node):
+    """A value that is fed at run time."""
+
+    __slots__ = ()
+    kind = "placeholder"
+
+
+class Constant(Node):
+    """A value that never changes; `value` is a read-only array of its own."""
+
+    __slots__ = ("value",)
+    kind = "constant"
+
+    value: Array
+
+
+class Key(Node):
+    """The seed of random numbers: different in every run, the same all through one.
+
+    Its value, four uint64, is made of the run time's seed, the `stream` number that the graph gave it,
+    and the run's step; `og.generator` turns it into a NumPy generator.
+    """
+
+    __slots__ = ("stream",)
+    kind = "key"
+
+    stream: int
+
+
+class Storage:
+    """The memory of a variable: allocated once, guarded by a lock."""
+
+    __slots__ = ("array", "initialized", "label", "lock", "serial")
+
+    def __init__(self, array: Array, serial: int) -> None:
+        self.array = array
+        self.initialized = False
+        self.label = ""
+        self.lock = threading.Lock()
+        self.serial = serial
+
+
+Initializer: TypeAlias = Callable[[tuple[int, ...], np.random.Generator], ArrayLike]
+
+
+class Variable(Node):
+    """A value that persists from run to run and is changed by updates.
+
+    Parameters
+    ----------
+    value : array_like
+        The initial value. An array keeps its dtype, Python numbers become the default float.
+    name : str, optional
+    trainable : bool
+        Whether optimizers change it by default.
+    dtype : dtype, optional
+        What to convert the value to.
+    slot : bool
+        Whether it belongs to an optimizer: saved with the others, but left out of `get_variables`.
+
+    Notes
+    -----
+    The graph holds it weakly, where it holds what `variable` makes strongly.
+    """
+
+    __slots__ = ("initializer", "slot", "storage", "trainable")
+    kind = "variable"
+
+    def __init__(
+        self,
+        value: NodeLike,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: DtypeLike = None,
+        *,
+        slot: bool = False,
+    ) -> None:
+        source = user_source()
+        with placing("Variable", source):
+            array = to_array(value, None if dtype is None else as_dtype(dtype))
+        self._setup(spec=Spec(Shape(array.shape), array.dtype), name=name, trainable=trainable, source=source)
+        self.slot = slot
+        self.storage.array[...] = array
+        self.storage.initialized = True
+
+    def _setup(self, spec: Spec, name: str | None, trainable: bool, source: Source | None) -> None:
+        graph = get_default_graph()
+        super().__init__(graph, spec, graph.unique_name(name or "variable"), source, next(_serials))
+        self.initializer: Initializer | None = None
+        self.trainable = bool(trainable)
+        self.slot = False
+        self.storage = Storage(np.empty(known_shape(spec.shape), spec.dtype), self.serial)
+        self.storage.label = describe(self)
+        graph._adopt(self)
+
+    @property
+    def val(self) -> Array:
+        """A copy of the present value."""
+        with self.storage.lock:
+            if not self.storage.initialized:
+                raise uninitialized([self.storage.label], self.source)
+            return self.storage.array.copy()
+
+    def set_val(self, value: ArrayLike) -> None:
+        """Copy `value` in.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            Where it does not fit; the variable keeps what it had.
+        """
+        array = self._checked(value)
+        with self.storage.lock:
+            self.storage.array[...] = array
+            self.storage.initialized = True
+
+    def initialize(self, value: ArrayLike | None = None, rng: np.random.Generator | None = None) -> None:
+        """Copy in `value`, or what the initializer makes with `rng`.
+
+        A variable that was made from a value, and so has no initializer, keeps the one it has.
+        """
+        if value is None:
+            value = self._initial(rng or np.random.default_rng())
+        if value is not None:
+            self.set_val(value)
+
+    def _initial(self, rng: np.random.Generator) -> Array | None:
+        if self.initializer is None:
+            return None
+        return self._checked(self.initializer(self.storage.array.shape, rng))
+
+    def _checked(self, value: Any) -> Array:
+        with placing(f"variable {self.name!r}", self.source):
+            array = to_array(value, self.dtype)
+            if array.shape != self.storage.array.shape:
+                raise ShapeError(f"a value of shape {array.shape} does not go into {self.spec}")
+        return array
+
+
+@dataclass(frozen=True, slots=True)
+class _Ambient:
+    """What is in force where a node is made."""
+
+    graph: "Graph"
+    scope: str = ""
+    source: Source | None = None
+
+
+class Graph:
+    """A container of nodes: their unique names, the variables, the random streams, the run time.
+
+    It holds what `variable` made; every other node lives for as long as somebody uses it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._name_counts: dict[str, int] = {}
+        self._streams = itertools.count()
+        self._owned: dict[str, Variable] = {}
+        self._variables: weakref.WeakValueDictionary[str, Variable] = weakref.WeakValueDictionary()
+        self._runtime: Any = None
+        self.update_count = 0
+
+    def __repr__(self) -> str:
+        return f"<Graph with {len(self.get_variables(only_trainable=False))} variables>"
+
+    @contextlib.contextmanager
+    def as_default_graph(self) -> Iterator["Graph"]:
+        """Make this the default graph of the thread or async task for the length of a ``with``."""
+        token = _ambient.set(_Ambient(self))
+        try:
+            yield self
+        finally:
+            _ambient.reset(token)
+
+    def unique_name(self, name: str) -> str:
+        """Return `name` under the present name scope, with ``_1``, ``_2``… where it is taken."""
+        base = get_ambient().scope + name
+        with self._lock:
+            # only the names asked for are remembered, so a graph rebuilt for ever stays small
+            count = self._name_counts.get(base)
+            if count is None:
+                stem, _, tail = base.rpartition("_")
+                if not (tail.isdecimal() and str(int(tail)) == tail and 0 < int(tail) < self._name_counts.get(stem, 0)):
+                    self._name_counts[base] = 1
+                    return base
+                count = 1
+            while f"{base}_{count}" in self._name_counts:
+                count += 1
+            self._name_counts[base] = count + 1
+            return f"{base}_{count}"
+
+    def get_variables(self, only_trainable: bool = True) -> list[Variable]:
+        """Return the variables in the order in which they were made, without optimizers' slots."""
+        return [v for v in self._all_variables() if not v.slot and (v.trainable or not only_trainable)]
+
+    def _all_variables(self) -> list[Variable]:
+        with self._lock:
+            return sorted(self._variables.values(), key=lambda v: v.serial)
+
+    def initialize_variables(
+        self,
+        var_dict: Mapping[str, ArrayLike] | None = None,
+        only_trainable: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        """Give every variable its initial value, or none of them if one fails.
+
+        Parameters
+        ----------
+        var_dict
+            Values by variable name, which take precedence over the initializers.
+        only_trainable
+            Leave the other variables as they are.
+        seed
+            Of the initializers' random numbers; by default that of the graph's run time. One seed
+            and one name give one value, in whichever graph.
+
+        Raises
+        ------
+        GraphError
+            For a name in `var_dict` that is no variable's.
+        ShapeError, DtypeError
+            For a value that does not fit.
+        """
+        given = dict(var_dict or {})
+        variables = [v for v in self._all_variables() if v.trainable or not only_trainable]
+        by_name = {v.name: v for v in self._all_variables()}
+        unknown = [n for n in given if n not in by_name]
+        if unknown:
+            hint = did_you_mean(unknown[0], by_name)
+            raise GraphError(f"initialize_variables: no variable is named {', '.join(map(repr, unknown))}{hint}")
+        if seed is None:
+            seed = self.get_runtime().seed
+        values: dict[Variable, Array] = {by_name[name]: by_name[name]._checked(value) for name, value in given.items()}
+        for variable in variables:
+            initial = variable._initial(np.random.default_rng([seed, *variable.name.encode()]))
+            if initial is not None:
+                values.setdefault(variable, initial)
+        for variable, value in values.items():
+            variable.set_val(value)
+
+    def add_update(self, variable: Variable, value: NodeLike, *, when: Node) -> None:
+        """Have `variable` take `value` in every run that executes the call of `when`.
+
+        Updates of different variables are simultaneous; two of one variable follow each other in the
+        order in which they were added.
+
+        Raises
+        ------
+        GraphError
+            Where a node is of another graph, or `when` is a leaf, which nothing executes.
+        ShapeError, DtypeError
+            Where `value` does not fit `variable`.
+        """
+        with placing("add_update", user_source()):
+            if when.graph is not self or variable.graph is not self:
+                raise GraphError("variable and when must be nodes of this graph")
+            if when.call is None:
+                raise GraphError(f"when={describe(when)} is not computed, so that it never fires")
+            node = as_update(variable, value)
+        with self._lock:
+            self.update_count += 1
+            when.call.updates.append(Update(next(_serials), variable, node))
+
+    def next_stream(self) -> int:
+        """Return a number that no other key of this graph has."""
+        return next(self._streams)
+
+    def set_runtime(self, runtime: Any) -> None:
+        """Have `runtime` execute this graph."""
+        self._runtime = runtime
+
+    def get_runtime(self) -> Any:
+        """Return the run time that executes this graph, a new one where none was set."""
+        if self._runtime is None:
+            self._runtime = above.make_runtime()
+        return self._runtime
+
+    def reset_runtime(self) -> None:
+        """Forget the run time; the next one is made on demand."""
+        self._runtime = None
+
+    def _adopt(self, variable: Variable) -> None:
+        with self._lock:
+            self._variables[variable.name] = variable
+
+
+_ambient: ContextVar[_Ambient] = ContextVar("opgraph_ambient")
+_root_ambient = _Ambient(Graph())
+
+
+def get_ambient() -> _Ambient:
+    """Return the graph, name scope and source line in force."""
+    return _ambient.get(_root_ambient)
+
+
+def get_default_graph() -> Graph:
+    """Return the graph in which nodes are made."""
+    return get_ambient().graph
+
+
+@contextlib.contextmanager
+def name_scope(name: str) -> Iterator[str]:
+    """Put ``name/`` before the names of all nodes made in a ``with``; scopes nest."""
+    ambient = get_ambient()
+    if not name or name != name.strip("/"):
+        raise ArgumentError(f"name_scope: {name!r} is empty or has a slash at its end")
+    scope = f"{ambient.scope}{name}/"
+    token = _ambient.set(replace(ambient, scope=scope))
+    try:
+        yield scope
+    finally:
+        _ambient.reset(token)
+
+
+@contextlib.contextmanager
+def source_of(node: "Node | Call") -> Iterator[None]:
+    """Have nodes made in a ``with`` name the line, and live in the graph, of `node`."""
+    token = _ambient.set(_Ambient(node.graph, "", node.source))
+    try:
+        yield
+    finally:
+        _ambient.reset(token)
+
+
+def placeholder(shape: ShapeLike, dtype: DtypeLike = None, name: str | None = None) -> Placeholder:
+    """Return a node whose value is fed at run time.
+
+    Parameters
+    ----------
+    shape
+        The static shape; ``None`` for a size that may differ from run to run.
+    dtype
+        The default float where not given.
+    """
+    source = user_source()
+    with placing("placeholder", source):
+        spec = Spec(Shape(shape), get_default_dtype() if dtype is None else as_dtype(dtype))
+    graph = get_default_graph()
+    return Placeholder(graph, spec, graph.unique_name(name or "placeholder"), source, next(_serials))
+
+
+def variable(
+    shape: ShapeLike,
+    initializer: Initializer,
+    trainable: bool = True,
+    name: str | None = None,
+    dtype: DtypeLike = None,
+) -> Variable:
+    """Return a variable whose value `initializer` makes, when `initialize_variables` is called.
+
+    Parameters
+    ----------
+    shape
+        Known in full.
+    initializer
+        Called with the shape and a NumPy generator.
+    trainable
+        Whether optimizers change it by default.
+    dtype
+        The default float where not given.
+    """
+    source = user_source()
+    with placing("variable", source):
+        spec = Spec(Shape(shape), get_default_dtype() if dtype is None else as_dtype(dtype))
+        if not spec.shape.is_known:
+            raise ShapeError(f"a variable's shape must be known, {spec.shape} is not")
+        if not callable(initializer):
+            raise ArgumentError(f"initializer must be callable with (shape, rng), {initializer!r} is not")
+    made = Variable.__new__(Variable)
+    made._setup(spec, name, trainable, source)
+    made.initializer = initializer
+    made.graph._owned[made.name] = made
+    return made
+
+
+def constant(value: ArrayLike, dtype: DtypeLike = None, name: str | None = None) -> Constant:
+    """Return a node that holds a copy of `value`; Python numbers become the default float."""
+    with placing("constant", user_source()):
+        array = to_array(value, None if dtype is None else as_dtype(dtype))
+    return constant_in(get_default_graph(), array, name)
+
+
+def constant_in(graph: Graph, array: Array, name: str | None = None) -> Constant:
+    """Return a node of `graph` that holds a copy of `array`."""
+    source = get_ambient().source or user_source()
+    spec = Spec(Shape(array.shape), array.dtype)
+    node = Constant(graph, spec, graph.unique_name(name or "constant"), source, next(_serials))
+    node.value = np.array(array, order="C")
+    node.value.flags.writeable = False
+    return node
+
+
+def random_key(name: str | None = None) -> Key:
+    """Return a node that seeds random numbers: four uint64, another value in every run."""
+    graph = get_default_graph()
+    source = get_ambient().source or user_source()
+    spec = Spec(Shape(4), np.dtype(np.uint64))
+    node = Key(graph, spec, graph.unique_name(name or "key"), source, next(_serials))
+    node.stream = graph.next_stream()
+    return node
+
+
+def describe(node: Node) -> str:
+    """Return what a message calls a node: ``placeholder 'images' (None, 784) float32``."""
+    kind = node.call.op.short_name() if node.call is not None else node.kind
+    return f"{kind} {node.name!r} {node.spec}"
+
+
+def as_update(variable: Variable, value: NodeLike) -> Node:
+    """Return `value` as a node that `variable` can take; raise where it cannot."""
+    if not isinstance(value, Node):
+        value = constant_in(variable.graph, to_array(value, variable.dtype))
+    if value.graph is not variable.graph:
+        raise GraphError(f"{describe(value)} is a node of another graph than {describe(variable)}")
+    if value.dtype != variable.dtype:
+        raise DtypeError(f"{describe(value)} does not go into {describe(variable)}; use .astype({variable.dtype})")
+    if not value.shape.compatible_with(variable.shape):
+        raise ShapeError(f"{describe(value)} does not go into {describe(variable)}")
+    return value
+
+
+def uninitialized(labels: Sequence[str], source: Source | None) -> UninitializedError:
+    """Return the error for variables without a value."""
+    shown = ", ".join(labels[:8]) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
+    return UninitializedError(
+        f"no value yet: {shown}; call graph.initialize_variables() or variable.set_val(...) first",
+        str(source or ""),
+    )

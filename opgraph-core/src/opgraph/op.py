@@ -1,0 +1,358 @@
+"""The Op protocol: one class says an operation's shapes, kernel, gradient and samples."""
+
+import dataclasses
+import operator
+import struct
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, dataclass_transform
+
+import numpy as np
+from numpy.typing import NDArray
+
+from opgraph.errors import ArgumentError, OpgraphError
+from opgraph.spec import Shape, Spec, as_dtype, broadcast_shapes, promote_dtypes
+
+if TYPE_CHECKING:
+    from opgraph.graph import Node
+
+Array: TypeAlias = NDArray[Any]
+Arrays: TypeAlias = tuple[Array, ...]
+Specs: TypeAlias = tuple[Spec, ...]
+Nodes: TypeAlias = "tuple[Node, ...]"
+# each a Node, or None for zero; Any, because an op with one output is never handed a None
+Cotangents: TypeAlias = tuple[Any, ...]
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+class Op:
+    """An operation with its attributes: immutable, hashable, stateless.
+
+    A subclass names itself, annotates its attributes, and becomes a frozen dataclass::
+
+        class Scale(og.Op, name="acme.scale"):
+            factor: float = 1.0
+
+    An attribute is coerced to its annotated type when the op is made. Two ops are equal when their
+    classes are the same and their attributes agree by type and bits: ``0.0`` is not ``-0.0``, ``1`` is
+    not ``True``, NaN equals itself.
+
+    Class attributes
+    ----------------
+    name : str
+        ``"namespace.name"``, given in the class statement.
+    version : int
+        Raised when graphs saved earlier would change their meaning.
+    inputs : tuple of str
+        The names of the inputs; a last one that starts with ``*`` takes any number.
+    hidden : int
+        How many trailing outputs are residuals: not fetched, and without a cotangent.
+    info : OpInfo or None
+        What the conformance kit may know beyond the samples.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    inputs: ClassVar[tuple[str, ...]] = ("x",)
+    hidden: ClassVar[int] = 0
+    info: "ClassVar[OpInfo | None]" = None
+
+    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if name:
+            namespace, _, local = name.partition(".")
+            if not (namespace.isidentifier() and local.isidentifier()):
+                raise ArgumentError(f"op name {name!r} is not of the form 'namespace.name'")
+            cls.name = name
+        elif "name" in cls.__dict__:
+            raise ArgumentError(f"{cls.__qualname__}: write the name as class {cls.__name__}(..., name=...)")
+        dataclass(frozen=True, eq=False, repr=False)(cls)
+
+    def __post_init__(self) -> None:
+        for name, coerce in _coercions(type(self)):
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, coerce(value))
+            except (TypeError, ValueError) as error:
+                what = error.detail if isinstance(error, OpgraphError) else str(error)
+                raise ArgumentError(f"{self.short_name()}: {name}={value!r}: {what}") from None
+
+    def infer(self, ins: Specs) -> Specs:
+        """Return the outputs' specs, from the inputs' with or without unknown sizes.
+
+        Raises
+        ------
+        ShapeError, DtypeError, ArgumentError
+            Where known sizes or dtypes cannot go together. The message says what and how; the
+            framework adds the op, the inputs and the user's line.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} defines no infer")
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        """Fill `outs`, which have the inferred shapes and dtypes, are C-contiguous and hold garbage.
+
+        An op that declares `scratch` receives the work space as a third argument.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} defines no compute")
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        """Return the inputs' cotangents as nodes, from those of the outputs; ``None`` means zero.
+
+        At least one of `cotangents` is a node; those of hidden outputs are ``None``.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} defines no vjp")
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> "Iterable[Sample]":
+        """Yield calls, valid and invalid, on which the conformance kit checks the op."""
+        return ()
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        """Return the outputs as arrays over the inputs' memory, or ``None`` to have them computed."""
+        return None
+
+    def scratch(self, ins: Specs, outs: Specs) -> Specs:
+        """Return the specs of the work space that `compute` wants as its third argument."""
+        return ()
+
+    def shape_only(self, n: int) -> frozenset[int]:
+        """Return which of `n` inputs are read for their shape alone."""
+        return frozenset()
+
+    @classmethod
+    def short_name(cls) -> str:
+        """Return the name that users see: without the namespace for opgraph's own packages."""
+        namespace, _, local = cls.name.partition(".")
+        return (local if namespace in ("core", "nn", "vision") else cls.name).removeprefix("_")
+
+    @classmethod
+    def has_vjp(cls) -> bool:
+        """Whether the op defines a gradient."""
+        return cls.vjp is not Op.vjp
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]  # subclasses are dataclasses
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.attributes().items())
+        return f"{self.name}({shown})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Op) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key()))
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple(_bits(value) for value in self.attributes().values())
+
+
+class Elementwise(Op):
+    """An op that works element by element on inputs that broadcast against each other.
+
+    `compute` must be right on a block, a contiguous range of leading rows of the outputs, with inputs
+    that broadcast against it. `vjp` returns cotangents in the output's shape; the framework sums
+    them down to the inputs'.
+
+    Class attributes
+    ----------------
+    outputs : int
+        How many outputs there are.
+    inplace : bool
+        Promises that no input is read after an output was written.
+    floating : bool
+        Whether integers and booleans are cast to the default float before they go in.
+    """
+
+    outputs: ClassVar[int] = 1
+    inplace: ClassVar[bool] = False
+    floating: ClassVar[bool] = True
+
+    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any] | tuple[np.dtype[Any], ...]:
+        """Return the dtype of the outputs: the inputs' promoted one, unless overridden."""
+        return promote_dtypes(*ins)
+
+    def infer(self, ins: Specs) -> Specs:
+        """Return the broadcast shape with `dtypes`, once for each output."""
+        shape = broadcast_shapes(*(spec.shape for spec in ins))
+        dtypes = self.dtypes(*(spec.dtype for spec in ins))
+        if not isinstance(dtypes, tuple):
+            dtypes = (dtypes,) * (self.outputs + self.hidden)
+        return tuple(Spec(shape, dtype) for dtype in dtypes)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of an op for the conformance kit: input arrays, attributes, and the error it must raise."""
+
+    inputs: Sequence[Any]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    raises: type[Exception] | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class OpInfo:
+    """What the conformance kit may know of an op beyond its samples.
+
+    Parameters
+    ----------
+    reference
+        A function of arrays, and of the attributes by keyword, that returns the expected outputs.
+    domain
+        The open interval in which inputs may be perturbed, the same for each, or one for each.
+    kinks
+        Inputs' values at which the op has no derivative.
+    multilinear
+        Indices of inputs in which the op is linear, each taken alone.
+    tie_policy
+        Who gets the gradient where several inputs are extreme: the first one, or all in equal parts.
+    expected_failures
+        Checks that are known to fail, each with its reason; one that passes fails.
+    """
+
+    reference: Callable[..., Any] | None = None
+    domain: tuple[float, float] | Sequence[tuple[float, float]] | None = None
+    kinks: tuple[float, ...] = ()
+    multilinear: tuple[int, ...] = ()
+    tie_policy: Literal["first", "split"] | None = None
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What computes an op: `run`, called as ``Op.compute`` is, and the specs of the work space it wants."""
+
+    run: Callable[..., None]
+    scratch: Specs = ()
+
+
+_coercion_cache: dict[type[Op], list[tuple[str, Callable[[Any], Any]]]] = {}
+
+
+def _coercions(cls: type[Op]) -> list[tuple[str, Callable[[Any], Any]]]:
+    if cls not in _coercion_cache:
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # subclasses are dataclasses
+        hints = typing.get_type_hints(cls) if fields else {}
+        _coercion_cache[cls] = [(f.name, _coercion(hints[f.name])) for f in fields]
+    return _coercion_cache[cls]
+
+
+def _coercion(hint: Any) -> Callable[[Any], Any]:
+    """Return the function that turns a value into what the annotation `hint` says, or raises."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _one_of([_coercion(a) for a in args], hint)
+    if origin is Literal:
+        return _literal(args)
+    if origin is tuple:
+        if len(args) == 2 and args[1] is Ellipsis:
+            return _tuple_of(_coercion(args[0]), None)
+        return _tuple_of([_coercion(a) for a in args], len(args))
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    if origin is np.dtype or hint is np.dtype:
+        return as_dtype
+    if isinstance(hint, type):
+        return _instance_of(hint)
+    raise ArgumentError(f"attributes cannot be annotated {hint!r}")
+
+
+def _to_bool(value: Any) -> bool:
+    if isinstance(value, bool | np.bool):
+        return bool(value)
+    raise TypeError("expected True or False")
+
+
+def _to_int(value: Any) -> int:
+    if isinstance(value, bool | np.bool):
+        raise TypeError("expected an integer")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError("expected an integer") from None
+
+
+def _to_float(value: Any) -> float:
+    if isinstance(value, bool | np.bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError("expected a number")
+    return float(value)
+
+
+def _to_str(value: Any) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError("expected a string")
+
+
+def _to_none(value: Any) -> None:
+    if value is not None:
+        raise TypeError("expected None")
+
+
+_SCALARS: dict[Any, Callable[[Any], Any]] = {
+    bool: _to_bool,
+    int: _to_int,
+    float: _to_float,
+    str: _to_str,
+    type(None): _to_none,
+    Shape: Shape,
+}
+
+
+def _one_of(choices: list[Callable[[Any], Any]], hint: Any) -> Callable[[Any], Any]:
+    def coerce(value: Any) -> Any:
+        for choice in choices:
+            try:
+                return choice(value)
+            except (TypeError, ValueError):
+                continue
+        raise TypeError(f"expected {hint}")
+
+    return coerce
+
+
+def _literal(allowed: tuple[Any, ...]) -> Callable[[Any], Any]:
+    def coerce(value: Any) -> Any:
+        for each in allowed:
+            if type(value) is type(each) and value == each:
+                return each
+        raise ValueError(f"expected one of {', '.join(map(repr, allowed))}")
+
+    return coerce
+
+
+def _tuple_of(items: Any, length: int | None) -> Callable[[Any], Any]:
+    def coerce(value: Any) -> Any:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TypeError("expected a tuple" if length is None else f"expected a tuple of {length}")
+        listed = list(value)
+        if length is None:
+            return tuple(items(each) for each in listed)
+        if len(listed) != length:
+            raise ValueError(f"expected {length} values, got {len(listed)}")
+        return tuple(item(each) for item, each in zip(items, listed, strict=True))
+
+    return coerce
+
+
+def _instance_of(kind: type) -> Callable[[Any], Any]:
+    def coerce(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(f"expected {kind.__name__}")
+        hash(value)
+        return value
+
+    return coerce
+
+
+def _bits(value: Any) -> Any:
+    """Return a key that tells values apart by type and bits."""
+    if isinstance(value, float):
+        return (float, struct.pack("d", value))
+    if isinstance(value, tuple):
+        return (type(value), tuple(_bits(each) for each in value))
+    return (type(value), value)

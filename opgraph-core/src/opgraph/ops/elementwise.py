@@ -1,0 +1,135 @@
+"""Functions of one operand, element by element."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from opgraph.build import apply, as_node
+from opgraph.graph import Node, NodeLike
+from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Sample
+from opgraph.ops.arithmetic import Unary
+from opgraph.registry import front_door, front_door_for
+from opgraph.spec import DtypeLike, as_dtype, is_differentiable
+
+
+def _samples(rng: np.random.Generator, low: float = -2.0, high: float = 2.0) -> Iterable[Sample]:
+    for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
+        yield Sample((rng.uniform(low, high, shape),), id=f"{len(shape)}-d")
+
+
+class Exp(Elementwise, name="core.exp"):
+    """Raise e to the power of each element: exp(x)."""
+
+    inplace = True
+    info = OpInfo(reference=np.exp)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.exp(ins[0], out=outs[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (cotangents[0] * outs[0],)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        return _samples(rng)
+
+
+class Log(Elementwise, name="core.log"):
+    """Take the natural logarithm of each element: -inf at 0, NaN below."""
+
+    inplace = True
+    info = OpInfo(reference=np.log, domain=(0.0, np.inf))
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.log(ins[0], out=outs[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (cotangents[0] / ins[0],)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        return _samples(rng, 0.2, 3.0)
+
+
+class Tanh(Elementwise, name="core.tanh"):
+    """Take the hyperbolic tangent of each element; its derivative is 1 - tanh(x)**2."""
+
+    inplace = True
+    info = OpInfo(reference=np.tanh)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.tanh(ins[0], out=outs[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        (y,), (g,) = outs, cotangents
+        return (g - g * y * y,)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        return _samples(rng)
+
+
+class Sqrt(Elementwise, name="core.sqrt"):
+    """Take the square root of each element: NaN below 0; the derivative at 0 is infinite."""
+
+    inplace = True
+    info = OpInfo(reference=np.sqrt, domain=(0.0, np.inf))
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.sqrt(ins[0], out=outs[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (cotangents[0] / (outs[0] * 2.0),)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        return _samples(rng, 0.2, 3.0)
+
+
+class Cast(Elementwise, name="core.cast"):
+    """Convert each element to another dtype, as ``ndarray.astype`` does.
+
+    A float loses its fraction on the way to an integer; a gradient goes back only between floats.
+    """
+
+    floating = False
+    dtype: np.dtype[Any]
+
+    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
+        return self.dtype
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0], ins[0], casting="unsafe")
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        (x,), (g,) = ins, cotangents
+        return (cast(g, x.dtype) if is_differentiable(x.dtype) else None,)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 3)),), {"dtype": np.float64}, id="same")
+        yield Sample((rng.integers(-5, 5, (2, 3)),), {"dtype": np.float64}, id="from integers")
+        yield Sample((rng.normal(size=(3,)),), {"dtype": np.int32}, id="to integers")
+
+
+exp: Unary = front_door(Exp)
+log: Unary = front_door(Log)
+tanh: Unary = front_door(Tanh)
+sqrt: Unary = front_door(Sqrt)
+
+
+@front_door_for(Cast)
+def cast(x: NodeLike, dtype: DtypeLike) -> Node:
+    """Convert each element to `dtype`, as ``ndarray.astype`` does; `x` itself where it has that one.
+
+    A float loses its fraction on the way to an integer; a gradient goes back only between floats.
+
+    Raises
+    ------
+    DtypeError
+        For a dtype that is no boolean, integer, float or complex one.
+    """
+    wanted = as_dtype(dtype)
+    node = as_node(x)
+    return node if node.dtype == wanted else apply(Cast(wanted), node)

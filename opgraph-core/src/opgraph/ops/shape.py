@@ -1,0 +1,404 @@
+"""Ops that change a value's shape; most are views.
+
+`sum_to` and `broadcast_like`, `reshape_like` and `count` go by run-time shapes: gradients are written
+with them, so that they hold when sizes are unknown until the run.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import SupportsIndex
+
+import numpy as np
+
+from opgraph.build import apply, as_node
+from opgraph.errors import ArgumentError, ShapeError
+from opgraph.graph import Node, NodeLike
+from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Sample, Specs
+from opgraph.registry import front_door_for, make_op
+from opgraph.spec import (
+    DtypeLike,
+    Shape,
+    Spec,
+    as_dtype,
+    broadcast_shapes,
+    get_default_dtype,
+    is_differentiable,
+    normalize_axes,
+)
+
+Axes = SupportsIndex | Sequence[SupportsIndex] | None
+
+
+class Reshape(Op, name="core.reshape"):
+    """Give a value another shape: (…) -> `shape`, elements in row-major order."""
+
+    info = OpInfo(multilinear=(0,))
+    shape: tuple[int, ...]
+
+    def infer(self, ins: Specs) -> Specs:
+        (x,) = ins
+        if any(n < -1 for n in self.shape) or self.shape.count(-1) > 1:
+            raise ArgumentError(f"shape {self.shape}: sizes are positive, and one at most is -1")
+        rest = math.prod(n for n in self.shape if n != -1)
+        size = x.shape.size
+        known = math.prod(n for n in x.shape if n is not None)
+        free = -1 in self.shape
+        if size is None:
+            # the known sizes must divide what they are to become part of
+            if not free and ((known and rest % known) or (not known and rest)):
+                raise ShapeError(f"{x.shape} cannot become {self.shape}: {known} does not divide {rest}")
+            return (x.with_shape(None if n == -1 else n for n in self.shape),)
+        if free and rest == 0:
+            raise ArgumentError(f"shape {self.shape}: -1 beside 0 could be any size")
+        if size % rest if free else size != rest:
+            raise ShapeError(f"{x.shape} cannot become {self.shape}: {size} elements against {rest}")
+        return (x.with_shape(size // rest if n == -1 else n for n in self.shape),)
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        (x,) = ins
+        if not x.flags.c_contiguous:
+            return None
+        return (x.reshape(self._sizes(x)),)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0].reshape(ins[0].shape), ins[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (reshape_like(cotangents[0], ins[0]),)
+
+    def _sizes(self, x: np.ndarray) -> tuple[int, ...]:
+        rest = math.prod(n for n in self.shape if n != -1)
+        return tuple(x.size // rest if n == -1 else n for n in self.shape)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 6)),), {"shape": (3, 4)}, id="regroup")
+        yield Sample((rng.normal(size=(2, 3, 5)),), {"shape": (5, -1)}, id="inferred")
+        yield Sample((rng.normal(size=(1,)),), {"shape": ()}, id="to scalar")
+        yield Sample((rng.normal(size=(2, 3)),), {"shape": (4, 2)}, raises=ShapeError)
+        yield Sample((rng.normal(size=(2, 3)),), {"shape": (-1, -1)}, raises=ArgumentError)
+
+
+class Transpose(Op, name="core.transpose"):
+    """Permute the dimensions: output dimension i is input dimension ``axes[i]``; all reversed by default."""
+
+    info = OpInfo(reference=np.transpose, multilinear=(0,))
+    axes: tuple[int, ...] | None = None
+
+    def infer(self, ins: Specs) -> Specs:
+        (x,) = ins
+        return (x.with_shape(x.shape[a] for a in self._order(x.ndims)),)
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        return (ins[0].transpose(self._order(ins[0].ndim)),)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0], ins[0].transpose(self._order(ins[0].ndim)))
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        order = self._order(ins[0].ndim)
+        return (transpose(cotangents[0], sorted(range(len(order)), key=order.__getitem__)),)
+
+    def _order(self, ndims: int) -> tuple[int, ...]:
+        if self.axes is None:
+            return tuple(reversed(range(ndims)))
+        if len(normalize_axes(self.axes, ndims)) != ndims:
+            raise ArgumentError(f"axes {self.axes} do not name each of {ndims} dimensions once")
+        return tuple(a % ndims for a in self.axes)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 3)),), id="matrix")
+        yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (1, 2, 0)}, id="cycle")
+        yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (-1, 0, 1)}, id="negative")
+        yield Sample((rng.normal(size=(2, 3)),), {"axes": (0, 0)}, raises=ArgumentError)
+
+
+class ExpandDims(Op, name="core.expand_dims"):
+    """Insert dimensions of size 1, so that they stand at `axes` of the output."""
+
+    info = OpInfo(multilinear=(0,))
+    axes: tuple[int, ...]
+
+    def infer(self, ins: Specs) -> Specs:
+        (x,) = ins
+        ndims = x.ndims + len(self.axes)
+        sizes = iter(x.shape)
+        axes = normalize_axes(self.axes, ndims)
+        return (x.with_shape([1 if i in axes else next(sizes) for i in range(ndims)]),)
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        return (np.expand_dims(ins[0], self.axes),)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0], np.expand_dims(ins[0], self.axes))
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (squeeze(cotangents[0], self.axes),)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 3)),), {"axes": (1,)}, id="middle")
+        yield Sample((rng.normal(size=(2, 3)),), {"axes": (0, -1)}, id="both ends")
+        yield Sample((rng.normal(size=()),), {"axes": (0,)}, id="scalar")
+        yield Sample((rng.normal(size=(2, 3)),), {"axes": (3,)}, raises=ArgumentError)
+
+
+class Squeeze(Op, name="core.squeeze"):
+    """Drop the dimensions `axes`, which have size 1."""
+
+    info = OpInfo(multilinear=(0,))
+    axes: tuple[int, ...]
+
+    def infer(self, ins: Specs) -> Specs:
+        (x,) = ins
+        axes = normalize_axes(self.axes, x.ndims)
+        for axis in axes:
+            if x.shape[axis] not in (1, None):
+                raise ShapeError(f"{x.shape} cannot drop axis {axis}, whose size is {x.shape[axis]}")
+        return (x.with_shape(n for i, n in enumerate(x.shape) if i not in axes),)
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        return (np.squeeze(ins[0], self.axes)[...],)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0], np.squeeze(ins[0], self.axes))
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (expand_dims(cotangents[0], normalize_axes(self.axes, ins[0].ndim)),)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 1, 3)),), {"axes": (1,)}, id="middle")
+        yield Sample((rng.normal(size=(1, 2, 1)),), {"axes": (-1, 0)}, id="both ends")
+        yield Sample((rng.normal(size=(1,)),), {"axes": (0,)}, id="to scalar")
+        yield Sample((rng.normal(size=(2, 3)),), {"axes": (0,)}, raises=ShapeError)
+
+
+class SumTo(Op, name="core.sum_to"):
+    """Sum over the dimensions along which `like` broadcasts to `x`: the result has `like`'s shape."""
+
+    inputs = ("x", "like")
+    info = OpInfo(multilinear=(0,))
+
+    def infer(self, ins: Specs) -> Specs:
+        x, like = ins
+        _check_broadcasts(like.shape, x.shape)
+        return (x.with_shape(_known_from(like.shape, x.shape)),)
+
+    def shape_only(self, n: int) -> frozenset[int]:
+        return frozenset({1})
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        x, like = ins
+        return (x[...],) if x.shape == like.shape else None
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        (x, _), (y,) = ins, outs
+        lead = x.ndim - y.ndim
+        axes = (*range(lead), *(lead + i for i, n in enumerate(y.shape) if n != x.shape[lead + i]))
+        np.add.reduce(x, axis=axes, out=y.reshape(_with_ones(x.shape, axes)), keepdims=True)
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (broadcast_like(cotangents[0], ins[0]), None)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal")
+        yield Sample((rng.normal(size=(4, 2, 3)), rng.normal(size=(2, 1))), id="lead and inner")
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=())), id="to scalar")
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2,))), raises=ShapeError)
+
+
+class BroadcastLike(Op, name="core.broadcast_like"):
+    """Broadcast `x` to the shape of `like`."""
+
+    inputs = ("x", "like")
+    info = OpInfo(multilinear=(0,))
+
+    def infer(self, ins: Specs) -> Specs:
+        x, like = ins
+        _check_broadcasts(x.shape, like.shape)
+        return (x.with_shape(broadcast_shapes(x.shape, like.shape)),)
+
+    def shape_only(self, n: int) -> frozenset[int]:
+        return frozenset({1})
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        x, like = ins
+        return (np.broadcast_to(x, like.shape)[...],)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0], ins[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (sum_to(cotangents[0], ins[0]), None)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal")
+        yield Sample((rng.normal(size=(2, 1)), rng.normal(size=(4, 2, 3))), id="lead and inner")
+        yield Sample((rng.normal(size=()), rng.normal(size=(2, 3))), id="scalar")
+        yield Sample((rng.normal(size=(2,)), rng.normal(size=(2, 3))), raises=ShapeError)
+
+
+class ReshapeLike(Op, name="core.reshape_like"):
+    """Give `x` the shape of `like`, elements in row-major order."""
+
+    inputs = ("x", "like")
+    info = OpInfo(multilinear=(0,))
+
+    def infer(self, ins: Specs) -> Specs:
+        x, like = ins
+        if x.shape.size is not None and like.shape.size is not None and x.shape.size != like.shape.size:
+            raise ShapeError(f"{x.shape} cannot become {like.shape}: {x.shape.size} elements against {like.shape.size}")
+        return (x.with_shape(like.shape),)
+
+    def shape_only(self, n: int) -> frozenset[int]:
+        return frozenset({1})
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        x, like = ins
+        return (x.reshape(like.shape),) if x.flags.c_contiguous else None
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0].reshape(ins[0].shape), ins[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (reshape_like(cotangents[0], ins[0]), None)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 6)), rng.normal(size=(3, 4))), id="regroup")
+        yield Sample((rng.normal(size=(6,)), rng.normal(size=(2, 3))), id="split")
+        yield Sample((rng.normal(size=(1, 1)), rng.normal(size=())), id="to scalar")
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 4))), raises=ShapeError)
+
+
+class Count(Op, name="core.count"):
+    """Count the elements of `x` along `axes`, all of them by default, as a scalar of `dtype`."""
+
+    axes: tuple[int, ...] | None = None
+    dtype: np.dtype = np.dtype(np.float32)
+
+    def infer(self, ins: Specs) -> Specs:
+        normalize_axes(self.axes, ins[0].ndims)
+        return (Spec(Shape(), self.dtype),)
+
+    def shape_only(self, n: int) -> frozenset[int]:
+        return frozenset({0})
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        (x,) = ins
+        outs[0][...] = math.prod(x.shape[a] for a in normalize_axes(self.axes, x.ndim))
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (None,)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 3)),), id="all")
+        yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (0, -1)}, id="two")
+        yield Sample((rng.normal(size=(0, 3)),), id="empty")
+        yield Sample((rng.normal(size=(2, 3)),), {"axes": (2,)}, raises=ArgumentError)
+
+
+def _check_broadcasts(small: Shape, large: Shape) -> None:
+    both = broadcast_shapes(small, large)
+    if len(small) > len(large) or not both.compatible_with(large):
+        raise ShapeError(f"{small} does not broadcast to {large}")
+
+
+def _known_from(like: Shape, x: Shape) -> list[int | None]:
+    """Return `like`'s sizes, an unknown one next to 1 known to be 1: it broadcasts to that."""
+    lead = len(x) - len(like)
+    return [1 if n is None and x[lead + i] == 1 else n for i, n in enumerate(like)]
+
+
+def _with_ones(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+@front_door_for(Reshape)
+def reshape(x: NodeLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Node:
+    """Give `x` another shape: (…) -> `shape`, elements in row-major order.
+
+    Parameters
+    ----------
+    shape
+        One size may be -1: what is left over.
+
+    Raises
+    ------
+    ShapeError
+        Where the numbers of elements differ.
+    ArgumentError
+        For two sizes of -1, or other negative ones.
+    """
+    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    return apply(make_op(Reshape, shape=sizes), as_node(x))
+
+
+@front_door_for(Transpose)
+def transpose(x: NodeLike, axes: Sequence[SupportsIndex] | None = None) -> Node:
+    """Permute the dimensions: dimension i of the result is dimension ``axes[i]`` of `x`.
+
+    All dimensions in reverse order where `axes` is not given.
+    """
+    return apply(make_op(Transpose, axes=axes), as_node(x))
+
+
+@front_door_for(ExpandDims)
+def expand_dims(x: NodeLike, axis: SupportsIndex | Sequence[SupportsIndex]) -> Node:
+    """Insert dimensions of size 1, so that they stand at `axis` of the result."""
+    return apply(make_op(ExpandDims, axes=_listed(axis)), as_node(x))
+
+
+@front_door_for(Squeeze)
+def squeeze(x: NodeLike, axis: Axes = None) -> Node:
+    """Drop the dimensions `axis`, of size 1; by default all that are known to have that size."""
+    node = as_node(x)
+    axes = [i for i, n in enumerate(node.shape) if n == 1] if axis is None else _listed(axis)
+    return apply(make_op(Squeeze, axes=axes), node)
+
+
+@front_door_for(SumTo)
+def sum_to(x: NodeLike, like: NodeLike) -> Node:
+    """Sum `x` over the dimensions along which `like` broadcasts to it: the result has `like`'s shape.
+
+    Goes by run-time shapes; a view where they are equal. The gradient of `broadcast_like`.
+    """
+    return apply(SumTo(), as_node(x), as_node(like))
+
+
+@front_door_for(BroadcastLike)
+def broadcast_like(x: NodeLike, like: NodeLike) -> Node:
+    """Broadcast `x` to the run-time shape of `like`, as a view. The gradient of `sum_to`."""
+    return apply(BroadcastLike(), as_node(x), as_node(like))
+
+
+@front_door_for(ReshapeLike)
+def reshape_like(x: NodeLike, like: NodeLike) -> Node:
+    """Give `x` the run-time shape of `like`, elements in row-major order."""
+    return apply(ReshapeLike(), as_node(x), as_node(like))
+
+
+@front_door_for(Count)
+def count(x: NodeLike, axes: Axes = None, dtype: DtypeLike = None) -> Node:
+    """Count the elements of `x` along `axes` at run time, as a scalar.
+
+    Parameters
+    ----------
+    axes
+        All by default.
+    dtype
+        That of `x` where it is a float, else the default float.
+    """
+    node = as_node(x)
+    default = node.dtype if is_differentiable(node.dtype) else get_default_dtype()
+    chosen = default if dtype is None else as_dtype(dtype)
+    return apply(make_op(Count, axes=None if axes is None else _listed(axes), dtype=chosen), node)
+
+
+def _listed(axes: SupportsIndex | Sequence[SupportsIndex]) -> tuple[SupportsIndex, ...]:
+    return tuple(axes) if isinstance(axes, Iterable) else (axes,)

@@ -1,0 +1,131 @@
+"""From nodes to a structure: what a set of fetches and updates needs, numbered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from opgraph.graph import Call, Constant, Key, Node, Placeholder, Update, Variable
+from opgraph.op import Array
+from opgraph.plan import Step, Structure
+from opgraph.spec import Spec
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A structure, with the placeholders and variables that stand behind its feeds and variables."""
+
+    structure: Structure
+    placeholders: tuple[Placeholder, ...]
+    variables: tuple[Variable, ...]
+
+
+def lower(fetches: Sequence[Node], updates: Mapping[Variable, Node]) -> Lowered:
+    """Return the structure that computes `fetches`, and `updates` after those that the graph fires.
+
+    An update added with ``graph.add_update`` fires when its call is among the ancestors of a fetch or
+    of another update's value. The second update of one variable reads what the first one gave.
+    """
+    calls, fired = _ancestors([*fetches, *updates.values()])
+    builder = _Builder()
+    for call in calls:
+        builder.add(call)
+    new_values: dict[Variable, int] = {}
+    for variable, value in [*((u.variable, u.value) for u in fired), *updates.items()]:
+        if variable in new_values:
+            new_values[variable] = builder.again(value, variable, new_values[variable])
+        else:
+            new_values[variable] = builder.number(value)
+    pairs = tuple((builder.number(variable), value) for variable, value in new_values.items())
+    return builder.finish(tuple(builder.number(node) for node in fetches), pairs)
+
+
+def _ancestors(roots: Sequence[Node]) -> tuple[list[Call], list[Update]]:
+    """Return the calls that `roots` need in creation order, and the updates that those calls fire."""
+    calls: set[Call] = set()
+    fired: list[Update] = []
+    pending = [node.call for node in roots]
+    while pending:
+        call = pending.pop()
+        if call is None or call in calls:
+            continue
+        calls.add(call)
+        pending += [node.call for node in call.inputs]
+        fired += call.updates
+        pending += [update.value.call for update in call.updates]
+    return sorted(calls, key=lambda c: c.serial), sorted(fired, key=lambda u: u.order)
+
+
+class _Builder:
+    """Numbers values and collects steps."""
+
+    def __init__(self) -> None:
+        self.specs: list[Spec] = []
+        self.labels: list[str] = []
+        self.steps: list[Step] = []
+        self.numbers: dict[object, int] = {}
+        self.placeholders: dict[Placeholder, int] = {}
+        self.variables: dict[Variable, int] = {}
+        self.constants: dict[int, Array] = {}
+        self.keys: dict[int, int] = {}
+
+    def number(self, node: Node) -> int:
+        """Return the number of a node's value, a new one for a leaf that was not seen before."""
+        if node.call is not None:
+            return self.numbers[node.call, node.index]
+        if node not in self.numbers:
+            self.numbers[node] = number = self._new(node.spec, f"{node.kind} {node.name!r}")
+            match node:
+                case Placeholder():
+                    self.placeholders[node] = number
+                case Variable():
+                    self.variables[node] = number
+                case Constant():
+                    self.constants[number] = node.value
+                case Key():
+                    self.keys[number] = node.stream
+        return self.numbers[node]
+
+    def add(self, call: Call) -> None:
+        """Append the step of `call`."""
+        inputs = tuple(self.number(node) for node in call.inputs)
+        outputs = self._step(call, inputs)
+        self.numbers.update(((call, i), number) for i, number in enumerate(outputs))
+
+    def again(self, value: Node, variable: Variable, number: int) -> int:
+        """Append copies of the steps from `variable` to `value`, reading `number` in its place."""
+        replaced: dict[object, int] = {variable: number}
+        for call in _ancestors([value])[0]:
+            keys = [node if node.call is None else (node.call, node.index) for node in call.inputs]
+            if any(key in replaced for key in keys):
+                inputs = tuple(
+                    replaced[key] if key in replaced else self.number(node)
+                    for key, node in zip(keys, call.inputs, strict=True)
+                )
+                replaced.update(((call, i), n) for i, n in enumerate(self._step(call, inputs)))
+        key = value if value.call is None else (value.call, value.index)
+        return replaced[key] if key in replaced else self.number(value)
+
+    def finish(self, fetches: tuple[int, ...], updates: tuple[tuple[int, int], ...]) -> Lowered:
+        """Return what was collected."""
+        structure = Structure(
+            specs=tuple(self.specs),
+            labels=tuple(self.labels),
+            steps=tuple(self.steps),
+            feeds=tuple(self.placeholders.values()),
+            variables=tuple(self.variables.values()),
+            constants=self.constants,
+            keys=self.keys,
+            fetches=fetches,
+            updates=updates,
+        )
+        return Lowered(structure, tuple(self.placeholders), tuple(self.variables))
+
+    def _step(self, call: Call, inputs: tuple[int, ...]) -> tuple[int, ...]:
+        label = f"{call.op.short_name()} {call.name!r}"
+        outputs = tuple(self._new(spec, label) for spec in call.specs)
+        self.steps.append(Step(call.op, inputs, outputs, call.name, call.source))
+        return outputs
+
+    def _new(self, spec: Spec, label: str) -> int:
+        self.specs.append(spec)
+        self.labels.append(label)
+        return len(self.specs) - 1

@@ -1,0 +1,186 @@
+"""What a graph becomes on its way to being run: a `Structure`, then, for given shapes, a `Plan`.
+
+Both hold ops and specs and no nodes, so neither keeps a graph alive. Values are numbered; a step names
+the values it reads and makes by their numbers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
+from opgraph.op import Array, Op
+from opgraph.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One application of an op to numbered values; `run` is false where only its shapes are wanted."""
+
+    op: Op
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    name: str
+    source: Source | None
+    run: bool = True
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A graph without nodes: numbered values and, in creation order, the steps between them.
+
+    Attributes
+    ----------
+    specs
+        The static spec of each value, by number.
+    labels
+        What a message calls each value.
+    steps
+        In an order in which they can run.
+    feeds, variables
+        The values that a run is handed, in the order in which it is handed them.
+    constants
+        The values that never change.
+    keys
+        The values that seed random numbers, with their streams.
+    fetches
+        The values that a run returns.
+    updates
+        Pairs of a variable's value and the value that it takes.
+    """
+
+    specs: tuple[Spec, ...]
+    labels: tuple[str, ...]
+    steps: tuple[Step, ...]
+    feeds: tuple[int, ...]
+    variables: tuple[int, ...]
+    constants: Mapping[int, Array]
+    keys: Mapping[int, int]
+    fetches: tuple[int, ...]
+    updates: tuple[tuple[int, int], ...]
+
+    @property
+    def results(self) -> set[int]:
+        """The values that outlive the steps: those fetched and those that variables take."""
+        return {*self.fetches, *(value for _, value in self.updates)}
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """Where values live in one block of memory: offsets in bytes by value, and the block's size."""
+
+    offsets: Mapping[int, int]
+    nbytes: int
+
+
+Environment: TypeAlias = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One step with its arrays bound, to be run by calling `run`."""
+
+    run: Callable[[], None]
+    step: Step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A structure bound to shapes: instructions over buffers that are allocated once.
+
+    It is run by one thread at a time.
+
+    Attributes
+    ----------
+    arrays
+        Every value's array; ``None`` where a feed, or a view of one, stands for the length of a run.
+    passing
+        Those values.
+    staging
+        Memory for the new values of variables that would else be read from a feed or a variable itself.
+    nbytes
+        What the buffers take.
+    """
+
+    structure: Structure
+    specs: Sequence[Spec]
+    instructions: Sequence[Instruction]
+    arrays: Environment
+    passing: Sequence[int]
+    staging: Mapping[int, Array]
+    nbytes: int
+
+    def run(self, feeds: Sequence[Array], seed: int, step: int, check_finite: bool = False) -> list[Array]:
+        """Execute the instructions and return fresh copies of the fetched values.
+
+        The values for the variables are then ready in `new_values`; nothing was written to a variable.
+
+        Raises
+        ------
+        KernelError
+            Where a kernel raised.
+        NonFiniteError
+            Where `check_finite` is set and a floating-point value holds NaN or infinity.
+        """
+        arrays = self.arrays
+        for value, array in zip(self.structure.feeds, feeds, strict=True):
+            arrays[value] = array
+        for value, stream in self.structure.keys.items():
+            arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, stream, step)
+        instruction = None
+        try:
+            with np.errstate(all="ignore"):
+                for instruction in self.instructions:
+                    instruction.run()
+                    if check_finite:
+                        self._check_finite(instruction.step)
+                for value, staged in self.staging.items():
+                    np.copyto(staged, arrays[value])
+                return [np.array(arrays[value], order="C", subok=False) for value in self.structure.fetches]
+        except OpgraphError:
+            raise
+        except Exception as error:
+            if instruction is None:
+                raise
+            raise self._kernel_error(instruction.step, error) from error
+        finally:
+            for value in self.passing:
+                arrays[value] = None
+
+    def new_values(self) -> list[Array]:
+        """Return what the variables take, in the order of the structure's updates."""
+        return [self.staging.get(value, self.arrays[value]) for _, value in self.structure.updates]
+
+    def _kernel_error(self, step: Step, error: Exception) -> KernelError:
+        detail = f"its kernel raised {type(error).__name__}: {error}"
+        return KernelError(detail).located(step.op.short_name(), self._inputs(step), step.source)
+
+    def _check_finite(self, step: Step) -> None:
+        for value in step.outputs:
+            array = self.arrays[value]
+            if array.dtype.kind in "fc" and not np.isfinite(array).all():
+                what = "NaN" if np.isnan(array).any() else "infinite"
+                count = array.size - np.count_nonzero(np.isfinite(array))
+                detail = f"{step.name!r} went {what} in {count} of {array.size} elements"
+                raise NonFiniteError(detail).located(step.op.short_name(), self._inputs(step), step.source)
+
+    def _inputs(self, step: Step) -> str:
+        return describe_values(step.inputs, self.structure.labels, self.specs, self.arrays)
+
+
+_MASK = (1 << 64) - 1
+
+
+def describe_values(
+    values: Sequence[int], labels: Sequence[str], specs: Sequence[Spec], arrays: Environment | None = None
+) -> str:
+    """Return a list of values for a message, with their ranges where arrays are at hand."""
+    return "; ".join(f"{labels[v]} {specs[v]}{_range(arrays[v]) if arrays else ''}" for v in values)
+
+
+def _range(array: Array | None) -> str:
+    if array is None or not array.size or array.dtype.kind not in "iuf":
+        return ""
+    return f" in [{array.min():.6g}, {array.max():.6g}]"

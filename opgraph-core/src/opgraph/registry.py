@@ -1,0 +1,364 @@
+"""From names to ops: what is installed, what is registered by hand, and each op's front door."""
+
+import functools
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opgraph import graph
+from opgraph.build import apply_all, promote
+from opgraph.errors import (
+    ArgumentError,
+    OpgraphError,
+    OpLoadError,
+    UnknownOpError,
+    did_you_mean,
+    hide_frames,
+    user_source,
+)
+from opgraph.graph import Node
+from opgraph.op import Elementwise, Op
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+OPS_GROUP = "opgraph.ops.v1"
+KERNELS_GROUP = "opgraph.kernels.v1"
+OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgraph-vision"}
+
+FrontDoor = Callable[..., Any]
+_F = TypeVar("_F", bound=FrontDoor)
+
+# ops of opgraph-nn and opgraph-vision that users ask for before they have installed the package
+_KNOWN_ELSEWHERE = {
+    "opgraph-vision": ("avgpool2d", "conv2d", "conv2d_transpose", "maxpool2d"),
+    "opgraph-nn": (
+        "dropout",
+        "elu",
+        "fused_batch_norm",
+        "leaky_relu",
+        "log_softmax",
+        "relu",
+        "sigmoid",
+        "sigmoid_cross_entropy_loss",
+        "softmax",
+        "softmax_cross_entropy_loss",
+        "softplus",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry point: a name, what it points to, and the distribution that says so."""
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+    group: str = OPS_GROUP
+
+    @property
+    def namespace(self) -> str:
+        """The part of the name before the dot."""
+        return self.name.partition(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.name} = {self.value})"
+
+
+def get(name: str) -> Any:
+    """Return the op class, or composed function, that is registered as ``"namespace.name"``.
+
+    Raises
+    ------
+    UnknownOpError
+        Where none is.
+    OpLoadError
+        Where it cannot be imported, or two distributions claim the name.
+    """
+    return _load(name)
+
+
+def get_function(name: str) -> FrontDoor:
+    """Return the front door of the op that is registered as ``"namespace.name"``; raises as `get`."""
+    target = _load(name)
+    return front_door(target) if isinstance(target, type) and issubclass(target, Op) else target
+
+
+def get_flat(name: str) -> FrontDoor:
+    """Return the front door of `name` in core, nn or vision, the first that has it; raises as `get`."""
+    if not name.startswith("_"):
+        for namespace in OWN_DISTRIBUTIONS:
+            if f"{namespace}.{name}" in _registered or f"{namespace}.{name}" in _own_entries(namespace):
+                return get_function(f"{namespace}.{name}")
+    raise UnknownOpError(f"opgraph has no {name!r}" + _where_to_find(name))
+
+
+def flat_names() -> list[str]:
+    """Return the names that `get_flat` answers to, without importing any."""
+    names = [*_registered, *(name for namespace in OWN_DISTRIBUTIONS for name in _own_entries(namespace))]
+    return sorted({n.partition(".")[2] for n in names if n.partition(".")[0] in OWN_DISTRIBUTIONS and "._" not in n})
+
+
+def names(namespace: str | None = None) -> list[str]:
+    """Return the full names of what is installed or registered, without importing any."""
+    known = {*_registered, *installed()}
+    return sorted(n for n in known if namespace is None or n.partition(".")[0] == namespace)
+
+
+def register(op_class: type[Op]) -> type[Op]:
+    """Make an op known under its name without an entry point: for notebooks and frozen applications.
+
+    Usable as a decorator. Registering a name again replaces it.
+
+    Raises
+    ------
+    OpLoadError
+        Where the op has no name, or one that an installed distribution has.
+    """
+    if not op_class.name:
+        raise OpLoadError(f"register: {op_class.__qualname__} has no name; write class …(og.Op, name='me.op')")
+    if op_class.name in installed():
+        raise OpLoadError(f"register: {op_class.name} is taken by {installed()[op_class.name][0]}")
+    _registered[op_class.name] = op_class
+    return op_class
+
+
+def front_door_for(op_class: type[Op]) -> Callable[[_F], _F]:
+    """Return a decorator that makes a function the front door of `op_class`."""
+
+    def decorate(function: _F) -> _F:
+        _front_doors[op_class] = function
+        return function
+
+    return decorate
+
+
+def front_door(op_class: type[Op]) -> FrontDoor:
+    """Return the function that builds a node of `op_class`: the one written for it, or a generated one.
+
+    A generated one takes the inputs by position or name, then the attributes. The inputs of an
+    `Elementwise` op are promoted to one dtype. One visible output is returned bare, several as a tuple.
+    """
+    if op_class not in _front_doors:
+        _front_doors[op_class] = _generate(op_class)
+    return _front_doors[op_class]
+
+
+def get_kernels(name: str) -> Mapping[str, Callable[..., Any]]:
+    """Return the installed kernel set of that name: from op names to factories.
+
+    A factory is called with the op and the specs of inputs and outputs; it returns an `og.Kernel`, or
+    ``None`` to leave the call to another set or to the op itself.
+    """
+    entries = installed(KERNELS_GROUP).get(name)
+    if not entries:
+        raise UnknownOpError(f"no kernel set is installed as {name!r}" + did_you_mean(name, installed(KERNELS_GROUP)))
+    target = _imported(_preferred(name, entries))
+    if not isinstance(target, Mapping):
+        raise OpLoadError(f"{entries[0]} is no mapping from op names to factories")
+    return target
+
+
+def default_kernels() -> list[str]:
+    """Return the kernel sets that ``OPGRAPH_KERNELS`` names."""
+    return _listed("OPGRAPH_KERNELS")
+
+
+_registered: dict[str, type[Op]] = {}
+_front_doors: dict[type[Op], FrontDoor] = {}
+_loaded: dict[str, Any] = {}
+
+
+def _load(name: str) -> Any:
+    found = _registered.get(name) or _loaded.get(name)
+    if found is not None:
+        return found
+    if name.partition(".")[0] in OWN_DISTRIBUTIONS:
+        entries = _own_entries(name.partition(".")[0]).get(name, [])
+    else:
+        entries = installed().get(name, [])
+    if not entries:
+        raise UnknownOpError(f"no op is installed as {name!r}" + did_you_mean(name, names()) + _other_contract(name))
+    return _loaded.setdefault(name, _import(_preferred(name, entries)))
+
+
+def _import(entry: Entry) -> Any:
+    """Return the op class or function of `entry`."""
+    target = _imported(entry)
+    if inspect.isclass(target) and issubclass(target, Op):
+        if target.name != entry.name:
+            raise OpLoadError(f"{entry} is registered under that name, but calls itself {target.name!r}")
+    elif inspect.isclass(target) or not callable(target):
+        raise OpLoadError(f"{entry} is neither an Op class nor a function")
+    return target
+
+
+def _imported(entry: Entry) -> Any:
+    blocked = is_blocked(entry)
+    if blocked:
+        raise OpLoadError(f"{entry} is blocked by OPGRAPH_BLOCK={blocked}")
+    module, _, attribute = entry.value.partition(":")
+    hide_frames(module)
+    try:
+        return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+    except Exception as error:
+        raise OpLoadError(f"{entry} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _preferred(name: str, entries: list[Entry]) -> Entry:
+    if len(entries) == 1:
+        return entries[0]
+    for preferred in _listed("OPGRAPH_PREFER"):
+        for entry in entries:
+            if entry.distribution == preferred:
+                return entry
+    raise OpLoadError(
+        f"{name} is claimed by {' and by '.join(map(str, entries))}; "
+        f"set OPGRAPH_PREFER={entries[0].distribution} or uninstall one"
+    )
+
+
+def is_blocked(entry: Entry) -> str:
+    """Return the word of ``OPGRAPH_BLOCK`` that disables `entry`, or an empty string."""
+    words = (entry.name, entry.namespace, entry.distribution)
+    return next((word for word in _listed("OPGRAPH_BLOCK") if word in words), "")
+
+
+def _listed(variable: str) -> list[str]:
+    return [word for word in os.environ.get(variable, "").replace(",", " ").split() if word]
+
+
+@functools.cache
+def installed(group: str = OPS_GROUP) -> Mapping[str, list[Entry]]:
+    """Return the entry points of all distributions in `group` by name, read once, nothing imported."""
+    from importlib.metadata import entry_points  # not at the top: costs 15 ms, and most programs do without
+
+    found: dict[str, list[Entry]] = {}
+    for point in entry_points(group=group):
+        distribution = _distribution_name(point.dist.name) if point.dist else "unknown"
+        owner = OWN_DISTRIBUTIONS.get(point.name.partition(".")[0]) if group == OPS_GROUP else None
+        if owner is None or owner == distribution:
+            version = point.dist.version if point.dist else "?"
+            found.setdefault(point.name, []).append(_entry(point, distribution, version))
+    return found
+
+
+@functools.cache
+def _own_entries(namespace: str) -> Mapping[str, list[Entry]]:
+    """Return the ops of core, nn or vision, from that one distribution's metadata."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    name = OWN_DISTRIBUTIONS[namespace]
+    try:
+        owner = distribution(name)
+    except PackageNotFoundError:
+        return {}
+    points = owner.entry_points.select(group=OPS_GROUP)
+    return {p.name: [_entry(p, name, owner.version)] for p in points if p.name.startswith(f"{namespace}.")}
+
+
+def _entry(point: "EntryPoint", distribution: str, version: str) -> Entry:
+    return Entry(point.name, point.value, distribution, version, point.group)
+
+
+def _distribution_name(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def refresh() -> None:
+    """Forget what was read from metadata, so that a package installed since is found."""
+    installed.cache_clear()
+    _own_entries.cache_clear()
+
+
+def _where_to_find(name: str) -> str:
+    for distribution, offered in _KNOWN_ELSEWHERE.items():
+        if name in offered:
+            return f"; it comes with {distribution}: pip install {distribution}"
+    return did_you_mean(name, flat_names())
+
+
+def _other_contract(name: str) -> str:
+    """Return a remark where an op of that name is written for another version of the contract."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(name=name):
+        if point.group.startswith("opgraph.ops.") and point.group != OPS_GROUP:
+            owner = f"{point.dist.name} {point.dist.version}" if point.dist else "a distribution"
+            return f"; {owner} has it for {point.group}, this opgraph-core speaks {OPS_GROUP}"
+    return ""
+
+
+def _generate(op_class: type[Op]) -> FrontDoor:
+    """Return a front door with a signature and docstring made from the op's."""
+    variadic = bool(op_class.inputs) and op_class.inputs[-1].startswith("*")
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    attributes = list(inspect.signature(op_class).parameters.values())
+    signature = inspect.Signature(
+        [
+            *(inspect.Parameter(n.lstrip("*"), keyword, annotation=Node) for n in op_class.inputs),
+            *(p.replace(kind=keyword) for p in attributes),
+        ]
+    )
+    inputs = [name.lstrip("*") for name in op_class.inputs]
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or attributes or variadic or len(args) != len(inputs):
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise ArgumentError(f"{error}; its signature is {signature}").located(
+                    op_class.short_name(), source=user_source()
+                ) from None
+            values = [given.pop(name) for name in inputs]
+            if variadic:
+                values[-1:] = values[-1]
+            op = make_op(op_class, **given)
+        else:
+            values, op = list(args), op_class()
+        if isinstance(op, Elementwise):
+            values = list(promote(*values, floating=op.floating, what=op.short_name()))
+        outputs = apply_all(op, *values)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    function.__name__ = function.__qualname__ = op_class.name.rpartition(".")[2]
+    function.__doc__ = op_class.__doc__
+    function.__module__ = op_class.__module__
+    function.__signature__ = signature  # type: ignore[attr-defined]  # what inspect.signature reads
+    return function
+
+
+def make_op(op_class: type[Op], **attributes: Any) -> Op:
+    """Return an op with `attributes`; an error says which of them is wrong and where it was written."""
+    try:
+        return op_class(**attributes)
+    except OpgraphError as error:
+        raise error.located(op_class.short_name(), source=user_source()) from None
+
+
+class Namespace:
+    """The ops of one namespace as attributes: ``og.ops.acme.foo``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> FrontDoor:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        function = get_function(f"{self._name}.{name}")
+        setattr(self, name, function)
+        return function
+
+    def __dir__(self) -> Iterator[str]:
+        return (n.partition(".")[2] for n in names(self._name) if "._" not in n)
+
+    def __repr__(self) -> str:
+        return f"<ops of namespace {self._name!r}>"
+
+
+graph.above.function = get_function

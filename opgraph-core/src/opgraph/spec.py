@@ -1,0 +1,262 @@
+"""What is known of a value before it is computed: its static shape and its dtype."""
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias, overload
+
+import numpy as np
+
+from opgraph.errors import ArgumentError, DtypeError, ShapeError
+
+Dim: TypeAlias = int | None
+ShapeLike: TypeAlias = Iterable[SupportsIndex | None]
+DtypeLike: TypeAlias = Any
+
+
+class Shape(tuple[Dim, ...]):
+    """A static shape: a tuple of sizes, ``None`` where a size is unknown until run time.
+
+    ``Shape(None, 3)`` and ``Shape((None, 3))`` are the same; equal to the plain tuple ``(None, 3)``.
+
+    Raises
+    ------
+    ShapeError
+        For a size that is negative or no integer.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *dims: ShapeLike | SupportsIndex | None) -> "Shape":
+        if len(dims) == 1 and isinstance(dims[0], Iterable):
+            if type(dims[0]) is Shape:
+                return dims[0]
+            dims = tuple(dims[0])
+        return super().__new__(cls, map(_size, dims))
+
+    @property
+    def ndims(self) -> int:
+        """The number of dimensions, which is always known."""
+        return len(self)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every size is known."""
+        return None not in self
+
+    @property
+    def size(self) -> int | None:
+        """The number of elements, ``None`` where a size is unknown."""
+        known = [n for n in self if n is not None]
+        return math.prod(known) if len(known) == len(self) else None
+
+    def compatible_with(self, other: ShapeLike) -> bool:
+        """Whether one array could have both shapes."""
+        other = Shape(other)
+        return len(self) == len(other) and all(
+            m is None or n is None or m == n for m, n in zip(self, other, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        return f"Shape({', '.join(map(str, self))})"
+
+    def __str__(self) -> str:
+        return str(tuple(self))
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> Dim: ...
+    @overload
+    def __getitem__(self, key: slice) -> "Shape": ...
+    def __getitem__(self, key: SupportsIndex | slice) -> "Dim | Shape":
+        part = super().__getitem__(key)
+        return _trusted(part) if isinstance(part, tuple) else part
+
+    def __add__(self, other: tuple[Any, ...]) -> "Shape":
+        return Shape(tuple(self) + tuple(other))
+
+    def __radd__(self, other: tuple[Any, ...]) -> "Shape":
+        return Shape(tuple(other) + tuple(self))
+
+    def __getnewargs__(self) -> tuple[tuple[Dim, ...]]:
+        return (tuple(self),)
+
+
+def _size(dim: Any) -> Dim:
+    if dim is None:
+        return None
+    if isinstance(dim, bool | np.bool):
+        raise ShapeError(f"a size is an integer or None, not {dim!r}")
+    try:
+        size = operator.index(dim)
+    except TypeError:
+        raise ShapeError(f"a size is an integer or None, not {dim!r}") from None
+    if size < 0:
+        raise ShapeError(f"a size cannot be negative, not even {size}; write None for an unknown one")
+    if size > np.iinfo(np.intp).max:
+        raise ShapeError(f"size {size} is more than an array can have")
+    return size
+
+
+def _trusted(dims: Iterable[Dim]) -> Shape:
+    return tuple.__new__(Shape, dims)
+
+
+class Spec(NamedTuple):
+    """A static shape with a dtype; prints as ``(None, 3) float32``."""
+
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    def __repr__(self) -> str:
+        return f"{self.shape} {self.dtype}"
+
+    @property
+    def ndims(self) -> int:
+        """The number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int | None:
+        """The bytes that a value takes, ``None`` where a size is unknown."""
+        size = self.shape.size
+        return None if size is None else size * self.dtype.itemsize
+
+    def with_shape(self, shape: ShapeLike) -> "Spec":
+        """Return the same dtype in another shape."""
+        return Spec(Shape(shape), self.dtype)
+
+    def with_dtype(self, dtype: DtypeLike) -> "Spec":
+        """Return the same shape in another dtype."""
+        return Spec(self.shape, as_dtype(dtype))
+
+    def admits(self, other: "Spec") -> bool:
+        """Whether a value that `other` describes may be one that this describes."""
+        return self.dtype == other.dtype and self.shape.compatible_with(other.shape)
+
+
+def known_shape(shape: Shape) -> tuple[int, ...]:
+    """Return `shape` as a plain tuple of ints; raise `ShapeError` where a size is unknown."""
+    known = tuple(n for n in shape if n is not None)
+    if len(known) < len(shape):
+        raise ShapeError(f"{shape} is not known in full")
+    return known
+
+
+def spec_of(value: Any) -> Spec:
+    """Return the spec of anything that has a shape and a dtype: an array, a scalar, a node."""
+    return Spec(Shape(value.shape), value.dtype)
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """Return the shape to which all `shapes` broadcast, by NumPy's rules.
+
+    Next to an unknown size, 1 leaves it unknown and any other size decides it: an unknown size may
+    turn out to be 1.
+
+    Raises
+    ------
+    ShapeError
+        Where two known sizes differ and neither is 1.
+    """
+    ndims = max((len(s) for s in shapes), default=0)
+    result: list[Dim] = []
+    for axis in range(-ndims, 0):
+        sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
+        known = sizes - {None}
+        if len(known) > 1:
+            raise ShapeError(f"{' and '.join(map(str, shapes))} do not broadcast: axis {axis} differs")
+        result.append(known.pop() if known else None if sizes else 1)
+    return _trusted(result)
+
+
+def normalize_axis(axis: SupportsIndex, ndims: int, what: str = "axis") -> int:
+    """Return `axis` counted from the front; raise `ArgumentError` where it is out of range."""
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise ArgumentError(f"{what} is an integer, not {axis!r}") from None
+    if not -ndims <= index < ndims:
+        raise ArgumentError(f"{what} {index} is out of range for {ndims} dimensions")
+    return index % ndims
+
+
+def normalize_axes(
+    axes: SupportsIndex | Sequence[SupportsIndex] | None, ndims: int, what: str = "axis"
+) -> tuple[int, ...]:
+    """Return `axes` as a sorted tuple counted from the front; ``None`` means all of them.
+
+    Raises
+    ------
+    ArgumentError
+        Where one is out of range or stands there twice.
+    """
+    if axes is None:
+        return tuple(range(ndims))
+    listed = axes if isinstance(axes, Iterable) else (axes,)
+    result = sorted(normalize_axis(a, ndims, what) for a in listed)
+    if len(set(result)) < len(result):
+        raise ArgumentError(f"{what} {axes!r} names a dimension twice")
+    return tuple(result)
+
+
+def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool = False) -> Shape:
+    """Return `shape` after a reduction over `axes`, which count from the front."""
+    if keepdims:
+        return _trusted(1 if i in axes else n for i, n in enumerate(shape))
+    return _trusted(n for i, n in enumerate(shape) if i not in axes)
+
+
+_default_dtype: np.dtype[Any] = np.dtype(np.float32)
+
+
+def set_default_dtype(dtype: DtypeLike) -> None:
+    """Set the dtype that Python numbers and lists take, in the whole process.
+
+    Raises
+    ------
+    DtypeError
+        Where `dtype` is no floating-point one.
+    """
+    global _default_dtype
+    chosen = as_dtype(dtype)
+    if chosen.kind != "f":
+        raise DtypeError(f"set_default_dtype: {chosen} is no floating-point dtype")
+    _default_dtype = chosen
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """Return the dtype that Python numbers and lists take: ``float32`` unless set otherwise."""
+    return _default_dtype
+
+
+def as_dtype(dtype: DtypeLike) -> np.dtype[Any]:
+    """Return a boolean, integer, floating or complex dtype in the machine's byte order.
+
+    Raises
+    ------
+    DtypeError
+        For anything else: strings, objects, dates, records; and for ``None``.
+    """
+    if dtype is None:
+        raise DtypeError("a dtype is needed, not None")
+    try:
+        result: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(f"{dtype!r} is no dtype") from None
+    if result.kind not in "biufc":
+        raise DtypeError(f"values are booleans, integers, floats or complex numbers, not {result}")
+    return result.newbyteorder("=")
+
+
+def is_differentiable(dtype: np.dtype[Any]) -> bool:
+    """Whether values of `dtype` have gradients: floating-point ones do."""
+    return dtype.kind == "f"
+
+
+def promote_dtypes(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype that operands of `dtypes` share: NumPy's, but an int takes a float's as it is.
+
+    ``int64`` with ``float32`` is ``float32`` here, where NumPy widens to ``float64``.
+    """
+    inexact = [d for d in dtypes if d.kind in "fc"]
+    return np.result_type(*(inexact or dtypes))
