@@ -24,6 +24,8 @@ from opgraph.errors import (
     UninitializedError,
     UnknownOpError,
     hide_frames,
+    placing,
+    user_source,
 )
 from opgraph.graph import (
     Call,

@@ -133,8 +133,7 @@ def call_vjp(call: Call, cotangents: Sequence[Node | None]) -> tuple[Node | None
     GradientError
         Where the op has no `vjp`, or it breaks its contract.
     """
-    op, name = call.op, call.op.short_name()
-    inputs = describe_inputs(op, call.inputs)
+    op = call.op
     try:
         if not op.has_vjp():
             raise GradientError("has no gradient: its op defines no vjp")
@@ -144,7 +143,7 @@ def call_vjp(call: Call, cotangents: Sequence[Node | None]) -> tuple[Node | None
             found = _run_vjp(call, tuple(cotangents))
             return tuple(_fitted(op, x, g) for x, g in zip(call.inputs, found, strict=True))
     except OpgraphError as error:
-        raise error.located(name, inputs, call.source) from error.__cause__
+        raise error.located(op.short_name(), describe_inputs(op, call.inputs), call.source) from error.__cause__
 
 
 def _run_vjp(call: Call, cotangents: tuple[Node | None, ...]) -> tuple[object, ...]:

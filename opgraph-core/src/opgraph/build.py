@@ -39,16 +39,15 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
     ambient = get_ambient()
     source = ambient.source or user_source()
     graph = next((x.graph for x in inputs if isinstance(x, Node)), ambient.graph)
-    shown = ""
+    nodes: tuple[Node, ...] = ()
     try:
-        nodes = tuple(x if isinstance(x, Node) else constant_in(graph, to_array(x)) for x in inputs)
-        shown = describe_inputs(op, nodes)
+        nodes = tuple([x if isinstance(x, Node) else constant_in(graph, to_array(x)) for x in inputs])
         if any(n.graph is not graph for n in nodes):
             raise GraphError("nodes of two graphs; carry values over with .val and set_val, or feed them")
         _check_arity(op, len(nodes))
-        specs = infer_specs(op, tuple(n.spec for n in nodes))
+        specs = infer_specs(op, tuple([n.spec for n in nodes]))
     except OpgraphError as error:
-        raise error.located(op.short_name(), shown, source) from error.__cause__
+        raise error.located(op.short_name(), describe_inputs(op, nodes), source) from error.__cause__
     local_name = op.name.partition(".")[2].removeprefix("_")
     return Call(graph, op, nodes, specs, graph.unique_name(local_name), source)
 
@@ -113,6 +112,10 @@ def promote(*values: NodeLike, floating: bool = False, what: str = "promote") ->
     DtypeError
         For what is no number, and for a Python number that the common dtype cannot represent.
     """
+    nodes = [v for v in values if isinstance(v, Node)]
+    settled = len(nodes) == len(values) and all(n.dtype is nodes[0].dtype for n in nodes)
+    if settled and nodes and (nodes[0].dtype.kind in "fc" or not floating):
+        return tuple(nodes)
     try:
         operands = [v if isinstance(v, Node) else natural_array(v) for v in values]
         weak = [is_weak(v) for v in values]

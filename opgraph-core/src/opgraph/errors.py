@@ -6,6 +6,7 @@ line of the user's own file where the node was made.
 """
 
 import contextlib
+import functools
 import linecache
 import os
 import sys
@@ -109,6 +110,11 @@ def hide_frames(package: str) -> None:
     _hidden_packages.add(package.partition(".")[0])
 
 
+@functools.lru_cache(maxsize=4096)  # a loop that builds a graph stays on a few lines
+def _source(filename: str, line: int) -> Source:
+    return Source(filename, line)
+
+
 def user_source() -> Source | None:
     """Return the innermost line of the call stack that is the user's own, None where there is none."""
     frame: FrameType | None = sys._getframe(1)
@@ -116,7 +122,7 @@ def user_source() -> Source | None:
         module = frame.f_globals.get("__name__") or ""
         # a dataclass's generated methods run under their class's module name, so no special case
         if module.partition(".")[0] not in _hidden_packages:
-            return Source(frame.f_code.co_filename, frame.f_lineno)
+            return _source(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
 

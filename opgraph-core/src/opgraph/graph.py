@@ -218,7 +218,7 @@ class Call:
         self.name = name
         self.source = source
         self.serial = next(_serials)
-        self.updates: list[Update] = []
+        self.updates: tuple[Update, ...] = ()
         self._outputs: list[weakref.ref[Node] | None] = [None] * len(specs)
 
     def output(self, index: int) -> Node:
@@ -511,7 +511,7 @@ class Graph:
             node = as_update(variable, value)
         with self._lock:
             self.update_count += 1
-            when.call.updates.append(Update(next(_serials), variable, node))
+            when.call.updates += (Update(next(_serials), variable, node),)
 
     def next_stream(self) -> int:
         """Return a number that no other key of this graph has."""

@@ -132,6 +132,11 @@ class Op:
         """Whether the op defines a gradient."""
         return cls.vjp is not Op.vjp
 
+    @classmethod
+    def has_view(cls) -> bool:
+        """Whether the op may give its outputs as views of its inputs."""
+        return cls.view is not Op.view
+
     def attributes(self) -> dict[str, Any]:
         """Return the attributes by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]  # subclasses are dataclasses
@@ -177,11 +182,13 @@ class Elementwise(Op):
 
     def infer(self, ins: Specs) -> Specs:
         """Return the broadcast shape with `dtypes`, once for each output."""
-        shape = broadcast_shapes(*(spec.shape for spec in ins))
-        dtypes = self.dtypes(*(spec.dtype for spec in ins))
-        if not isinstance(dtypes, tuple):
-            dtypes = (dtypes,) * (self.outputs + self.hidden)
-        return tuple(Spec(shape, dtype) for dtype in dtypes)
+        shape = broadcast_shapes(*[spec.shape for spec in ins])
+        dtypes = self.dtypes(*[spec.dtype for spec in ins])
+        if isinstance(dtypes, tuple):
+            return tuple(Spec(shape, dtype) for dtype in dtypes)
+        # a long chain has one spec, not thousands
+        same = shape is ins[0].shape and dtypes is ins[0].dtype
+        return (ins[0] if same else Spec(shape, dtypes),) * (self.outputs + self.hidden)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Structure:
     specs
         The static spec of each value, by number.
     labels
-        What a message calls each value.
+        What a message calls each value that no step makes.
     steps
         In an order in which they can run.
     feeds, variables
@@ -52,7 +52,7 @@ class Structure:
     """
 
     specs: tuple[Spec, ...]
-    labels: tuple[str, ...]
+    labels: Mapping[int, str]
     steps: tuple[Step, ...]
     feeds: tuple[int, ...]
     variables: tuple[int, ...]
@@ -60,6 +60,12 @@ class Structure:
     keys: Mapping[int, int]
     fetches: tuple[int, ...]
     updates: tuple[tuple[int, int], ...]
+
+    def describe(self, values: Sequence[int], specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
+        """Return a list of values for a message, with their ranges where arrays are at hand."""
+        labels = dict(self.labels)
+        labels.update((v, f"{step.op.short_name()} {step.name!r}") for step in self.steps for v in step.outputs)
+        return "; ".join(f"{labels[v]} {specs[v]}{_range(arrays[v]) if arrays else ''}" for v in values)
 
     @property
     def results(self) -> set[int]:
@@ -167,17 +173,10 @@ class Plan:
                 raise NonFiniteError(detail).located(step.op.short_name(), self._inputs(step), step.source)
 
     def _inputs(self, step: Step) -> str:
-        return describe_values(step.inputs, self.structure.labels, self.specs, self.arrays)
+        return self.structure.describe(step.inputs, self.specs, self.arrays)
 
 
 _MASK = (1 << 64) - 1
-
-
-def describe_values(
-    values: Sequence[int], labels: Sequence[str], specs: Sequence[Spec], arrays: Environment | None = None
-) -> str:
-    """Return a list of values for a message, with their ranges where arrays are at hand."""
-    return "; ".join(f"{labels[v]} {specs[v]}{_range(arrays[v]) if arrays else ''}" for v in values)
 
 
 def _range(array: Array | None) -> str:

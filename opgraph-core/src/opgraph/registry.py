@@ -158,10 +158,21 @@ def get_kernels(name: str) -> Mapping[str, Callable[..., Any]]:
     entries = installed(KERNELS_GROUP).get(name)
     if not entries:
         raise UnknownOpError(f"no kernel set is installed as {name!r}" + did_you_mean(name, installed(KERNELS_GROUP)))
-    target = _imported(_preferred(name, entries))
+    target = load(name, entries)
     if not isinstance(target, Mapping):
         raise OpLoadError(f"{entries[0]} is no mapping from op names to factories")
     return target
+
+
+def load(name: str, entries: list[Entry]) -> Any:
+    """Return what the preferred one of `entries`, which all have that name, points to.
+
+    Raises
+    ------
+    OpLoadError
+        Where it cannot be imported, is blocked, or none is preferred.
+    """
+    return _imported(_preferred(name, entries))
 
 
 def default_kernels() -> list[str]:

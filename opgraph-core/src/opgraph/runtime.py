@@ -95,6 +95,10 @@ class RunTime:
         self._programs: weakref.WeakKeyDictionary[Node, dict[Any, Program]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
+    def reset(self) -> None:
+        """Start over: the next run is numbered 0 again, and so draws the numbers of the first one."""
+        self._steps = itertools.count()
+
     @overload
     def run(self, fetches: Node, feeds: Mapping[Any, Any] | None = None) -> Array: ...
     @overload

@@ -158,6 +158,8 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     ShapeError
         Where two known sizes differ and neither is 1.
     """
+    if shapes and all(s is shapes[0] or s == shapes[0] for s in shapes):
+        return shapes[0]
     ndims = max((len(s) for s in shapes), default=0)
     result: list[Dim] = []
     for axis in range(-ndims, 0):
@@ -258,5 +260,7 @@ def promote_dtypes(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
 
     ``int64`` with ``float32`` is ``float32`` here, where NumPy widens to ``float64``.
     """
+    if all(d is dtypes[0] for d in dtypes):
+        return dtypes[0]
     inexact = [d for d in dtypes if d.kind in "fc"]
     return np.result_type(*(inexact or dtypes))

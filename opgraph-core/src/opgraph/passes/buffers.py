@@ -51,7 +51,7 @@ def find_views(structure: Structure, specs: Sequence[Spec]) -> dict[int, tuple[i
     arrays: dict[int, Array] = {}
     views: dict[int, tuple[int, ...]] = {}
     for step in structure.steps:
-        if not step.run:
+        if not (step.run and step.op.has_view()):
             continue
         unread = step.op.shape_only(len(step.inputs))
         for value in step.inputs:

@@ -49,8 +49,9 @@ def _ancestors(roots: Sequence[Node]) -> tuple[list[Call], list[Update]]:
             continue
         calls.add(call)
         pending += [node.call for node in call.inputs]
-        fired += call.updates
-        pending += [update.value.call for update in call.updates]
+        for update in call.updates:
+            fired.append(update)
+            pending.append(update.value.call)
     return sorted(calls, key=lambda c: c.serial), sorted(fired, key=lambda u: u.order)
 
 
@@ -59,7 +60,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self.specs: list[Spec] = []
-        self.labels: list[str] = []
+        self.labels: dict[int, str] = {}
         self.steps: list[Step] = []
         self.numbers: dict[object, int] = {}
         self.placeholders: dict[Placeholder, int] = {}
@@ -72,7 +73,8 @@ class _Builder:
         if node.call is not None:
             return self.numbers[node.call, node.index]
         if node not in self.numbers:
-            self.numbers[node] = number = self._new(node.spec, f"{node.kind} {node.name!r}")
+            self.numbers[node] = number = self._new(node.spec)
+            self.labels[number] = f"{node.kind} {node.name!r}"
             match node:
                 case Placeholder():
                     self.placeholders[node] = number
@@ -108,7 +110,7 @@ class _Builder:
         """Return what was collected."""
         structure = Structure(
             specs=tuple(self.specs),
-            labels=tuple(self.labels),
+            labels=self.labels,
             steps=tuple(self.steps),
             feeds=tuple(self.placeholders.values()),
             variables=tuple(self.variables.values()),
@@ -120,12 +122,10 @@ class _Builder:
         return Lowered(structure, tuple(self.placeholders), tuple(self.variables))
 
     def _step(self, call: Call, inputs: tuple[int, ...]) -> tuple[int, ...]:
-        label = f"{call.op.short_name()} {call.name!r}"
-        outputs = tuple(self._new(spec, label) for spec in call.specs)
+        outputs = tuple([self._new(spec) for spec in call.specs])
         self.steps.append(Step(call.op, inputs, outputs, call.name, call.source))
         return outputs
 
-    def _new(self, spec: Spec, label: str) -> int:
+    def _new(self, spec: Spec) -> int:
         self.specs.append(spec)
-        self.labels.append(label)
         return len(self.specs) - 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from opgraph.build import infer_specs
 from opgraph.errors import KernelError, OpgraphError
-from opgraph.plan import Structure, describe_values
+from opgraph.plan import Structure
 from opgraph.spec import Spec
 
 
@@ -31,7 +31,7 @@ def specialize(structure: Structure, feeds: Sequence[Spec]) -> list[Spec]:
             ):
                 raise KernelError(f"its infer said {tuple(before)} when the graph was built, and {outs} now")
         except OpgraphError as error:
-            shown = describe_values(step.inputs, structure.labels, specs)
+            shown = structure.describe(step.inputs, specs)
             raise error.located(step.op.short_name(), shown, step.source) from error.__cause__
         for value, spec in zip(step.outputs, outs, strict=True):
             specs[value] = spec

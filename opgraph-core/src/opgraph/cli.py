@@ -1,0 +1,79 @@
+"""The command line: ``opgraph`` and the subcommands that installed packages add to it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from opgraph import __version__, registry
+from opgraph.errors import OpgraphError
+
+COMMANDS_GROUP = "opgraph.commands.v1"
+
+# subcommands of packages that a user may ask for before they are installed
+_KNOWN_ELSEWHERE = {"demo": "opgraph-vision"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 for success, 1 for failure, 2 for wrong usage.
+
+    A package adds a subcommand through an entry point of group ``opgraph.commands.v1``: a function
+    ``register(subparsers)`` that adds a parser and sets its default ``run``, a function from the parsed
+    arguments to an exit code.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="opgraph", description="An op library for automatic differentiation on NumPy."
+    )
+    parser.add_argument("--version", action="version", version=f"opgraph-core {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    _register_ops(subparsers)
+    trouble = _register_installed(subparsers)
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    if asked in trouble:
+        print(f"opgraph {asked}: {trouble[asked]}", file=sys.stderr)
+        return 1
+    if asked in _KNOWN_ELSEWHERE and asked not in subparsers.choices:
+        package = _KNOWN_ELSEWHERE[asked]
+        print(f"opgraph {asked} comes with {package}: pip install {package}", file=sys.stderr)
+        return 1
+    args = parser.parse_args(arguments)
+    try:
+        code: int = args.run(args)
+    except OpgraphError as error:
+        print(f"opgraph: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # whoever read our output has read enough; Python would complain once more on its way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _register_installed(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> dict[str, str]:
+    """Add the subcommands of installed packages; return what is wrong with those that cannot be loaded."""
+    trouble = {}
+    for name, entries in registry.installed(COMMANDS_GROUP).items():
+        try:
+            registry.load(name, entries)(subparsers)
+        # whatever a plugin raises, the other commands must work
+        except Exception as error:
+            trouble[name] = str(error) or type(error).__name__
+    return trouble
+
+
+def _register_ops(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser("ops", help="list the installed ops, without importing any")
+    parser.add_argument("namespace", nargs="?", help="list this namespace alone")
+    parser.set_defaults(run=_list_ops)
+
+
+def _list_ops(args: argparse.Namespace) -> int:
+    names = [n for n in registry.names(args.namespace) if "._" not in n]
+    if not names:
+        print(f"opgraph ops: nothing is installed under {args.namespace!r}", file=sys.stderr)
+        return 1
+    entries = registry.installed()
+    for name in names:
+        print(f"{name:34} {' and '.join(f'{e.distribution} {e.version}' for e in entries[name])}")
+    return 0

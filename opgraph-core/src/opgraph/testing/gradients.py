@@ -1,0 +1,133 @@
+"""A graph's gradients held against finite differences."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import opgraph as og
+from opgraph.testing.numeric import numerical_gradient
+
+Feeds = Mapping[og.Placeholder, Any]
+
+# a wrong formula is off by a good part of the value, rounding by far less than this
+RELATIVE_TOLERANCE = 1e-7
+TRUSTED_ERROR = 1e-3
+
+
+def check_grads(
+    y: og.Node,
+    wrt: Sequence[og.Placeholder | og.Variable],
+    feeds: Feeds | None = None,
+    order: int = 2,
+    *,
+    seed: int = 0,
+) -> None:
+    """Check the gradients of `y` against finite differences, to an order.
+
+    The gradient is taken with a random cotangent, so that no two errors cancel and no axis passes for
+    another. Each order differentiates what the one before gave.
+
+    Parameters
+    ----------
+    y : Node
+        Of any shape.
+    wrt : sequence of Placeholder or Variable
+        Of dtype float64; the others among the feeds are held fixed.
+    feeds : mapping
+        Values by placeholder.
+    order : int
+        How many times to differentiate.
+    seed : int
+        Of the cotangents and of the graph's random keys.
+
+    Raises
+    ------
+    AssertionError
+        Where a gradient is wrong, or the differences are too rough to tell: at a kink, say.
+    ArgumentError
+        Where an entry of `wrt` is not float64, since differences in less precision prove nothing.
+    """
+    for x in wrt:
+        if x.dtype != np.float64:
+            raise og.ArgumentError(f"check_grads: {x!r} must be float64")
+    rng = np.random.default_rng(seed)
+    runtime = og.RunTime(seed=seed)
+    fed = {p: np.array(value) for p, value in (feeds or {}).items()}
+    _check_order(y, list(wrt), fed, order, rng, runtime, f"{y!r}")
+
+
+def _check_order(
+    y: og.Node,
+    wrt: list[og.Placeholder | og.Variable],
+    feeds: dict[og.Placeholder, NDArray[Any]],
+    order: int,
+    rng: np.random.Generator,
+    runtime: og.RunTime,
+    path: str,
+) -> None:
+    """Check the gradients of `y`, then those of each of them with one order less."""
+    cotangent = rng.uniform(0.5, 1.5, _run(runtime, y, feeds).shape)
+    cotangent = np.where(rng.random(cotangent.shape) < 0.5, -cotangent, cotangent)
+    gradients = og.grad(y, wrt, cotangent.astype(y.dtype), unconnected="zeros")
+    for x, gradient in zip(wrt, gradients, strict=True):
+        where = f"d({path})/d{x.name}"
+        _compare(y, x, _run(runtime, gradient, feeds), cotangent, feeds, runtime, where)
+        if order > 1:
+            _check_order(gradient, wrt, feeds, order - 1, rng, runtime, where)
+
+
+def _compare(
+    y: og.Node,
+    x: og.Placeholder | og.Variable,
+    analytic: NDArray[Any],
+    cotangent: NDArray[np.float64],
+    feeds: dict[og.Placeholder, NDArray[Any]],
+    runtime: og.RunTime,
+    where: str,
+) -> None:
+    with _moving(x, feeds) as (at, move):
+
+        def projected(value: NDArray[Any]) -> float:
+            move(value)
+            return float(np.sum(_run(runtime, y, feeds) * cotangent))
+
+        numeric, error = numerical_gradient(projected, at)
+        # where the gradient is 0, rounding is all there is to see
+        noise = 1e-9 * abs(projected(at)) / (np.max(np.abs(at), initial=0.0) or 1.0)
+    assert analytic.shape == numeric.shape, f"{where}: shape {analytic.shape} for an input of shape {numeric.shape}"
+    if not numeric.size:
+        return
+    size = np.maximum(np.abs(analytic), np.abs(numeric))
+    largest = np.max(size)
+    allowed = 4 * error + RELATIVE_TOLERANCE * size + 1e-12 * largest
+    wrong = ~(np.abs(analytic - numeric) <= allowed)
+    rough = ~(error <= TRUSTED_ERROR * np.maximum(size, 1e-3 * largest)) & (error > noise)
+    for mask, verdict in [(wrong, "wrong"), (rough, "inconclusive")]:
+        if mask.any():
+            excess = np.where(mask, np.abs(analytic - numeric) - allowed, -np.inf)
+            worst = np.unravel_index(np.argmax(excess), excess.shape)
+            raise AssertionError(
+                f"{where} is {verdict} at {tuple(map(int, worst))} and {np.count_nonzero(mask)} of {mask.size} "
+                f"elements: gradient {analytic[worst]!r}, differences {numeric[worst]!r} ± {error[worst]:.1g}"
+            )
+
+
+@contextmanager
+def _moving(x: og.Placeholder | og.Variable, feeds: dict[og.Placeholder, NDArray[Any]]) -> Iterator[Any]:
+    """Give the value of `x` and a function that changes it, until the end of the ``with``."""
+    if isinstance(x, og.Variable):
+        at = x.val
+        yield at, x.set_val
+        x.set_val(at)
+    else:
+        at = feeds[x] = np.array(feeds[x], np.float64)
+        yield at, lambda value: feeds.__setitem__(x, value)
+        feeds[x] = at
+
+
+def _run(runtime: og.RunTime, node: og.Node, feeds: Feeds) -> NDArray[Any]:
+    runtime.reset()  # every run draws the same random numbers
+    return runtime.run(node, feeds)

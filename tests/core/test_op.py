@@ -1,0 +1,159 @@
+import math
+import pickle
+from dataclasses import FrozenInstanceError
+from typing import Literal
+
+import numpy as np
+import opgraph as og
+import pytest
+
+
+class Knobs(og.Op, name="test.knobs"):
+    """An op with an attribute of every kind."""
+
+    count: int = 1
+    factor: float = 1.0
+    flag: bool = False
+    mode: Literal["same", "valid"] = "same"
+    sizes: tuple[int, ...] = ()
+    pair: tuple[int, int] = (1, 1)
+    axes: tuple[int, ...] | None = None
+    dtype: np.dtype = np.dtype(np.float32)
+
+
+class Pick(og.Op, name="test.pick"):
+    """Another op with the same attribute."""
+
+    count: int = 1
+
+
+def test_attributes_are_coerced_to_their_annotation():
+    op = Knobs(count=np.int8(3), factor=2, flag=np.True_, sizes=[np.int64(4), 5], axes=[0], dtype="f8")
+    assert op.count == 3
+    assert type(op.count) is int
+    assert type(op.factor) is float
+    assert op.flag is True
+    assert op.sizes == (4, 5)
+    assert type(op.sizes[0]) is int
+    assert op.axes == (0,)
+    assert op.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ({"count": 1.5}, r"knobs: count=1\.5: expected an integer"),
+        ({"count": True}, "knobs: count=True: expected an integer"),
+        ({"factor": "x"}, "knobs: factor='x': expected a number"),
+        ({"flag": 1}, "knobs: flag=1: expected True or False"),
+        ({"mode": "full"}, "knobs: mode='full': expected one of 'same', 'valid'"),
+        ({"pair": (1, 2, 3)}, "expected 2 values, got 3"),
+        ({"sizes": 3}, "knobs: sizes=3: expected a tuple"),
+        ({"sizes": "ab"}, "knobs: sizes='ab': expected a tuple"),
+        ({"dtype": "U3"}, "values are booleans, integers, floats or complex numbers"),
+        ({"axes": 1.0}, "knobs: axes=1.0: expected"),
+    ],
+)
+def test_an_attribute_that_does_not_fit_is_refused(attribute, message):
+    with pytest.raises(og.ArgumentError, match=message):
+        Knobs(**attribute)
+
+
+def test_ops_are_equal_by_type_and_bits():
+    assert Knobs() == Knobs()
+    assert hash(Knobs(factor=2)) == hash(Knobs(factor=2.0))
+    assert Knobs(factor=0.0) != Knobs(factor=-0.0)
+    assert Knobs(factor=math.nan) == Knobs(factor=math.nan)
+    assert hash(Knobs(factor=math.nan)) == hash(Knobs(factor=math.nan))
+    assert Knobs(axes=()) != Knobs(axes=None)
+    assert Knobs(count=2) != Pick(count=2)
+    assert Knobs() != 1
+
+
+def test_an_op_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Knobs().count = 2
+
+
+def test_an_op_prints_its_name_and_attributes():
+    assert repr(Pick(count=3)) == "test.pick(count=3)"
+
+
+def test_an_op_survives_pickling():
+    op = Knobs(count=3, axes=(1, 2), factor=math.nan)
+    assert pickle.loads(pickle.dumps(op)) == op
+
+
+@pytest.mark.parametrize("name", ["noname", "two.dots.here", "1a.b", "a.b-c", "."])
+def test_a_name_is_a_namespace_and_a_name(name):
+    with pytest.raises(og.ArgumentError, match="is not of the form 'namespace.name'"):
+        type("Bad", (og.Op,), {}, name=name)
+
+
+def test_a_name_in_the_class_body_is_pointed_out():
+    with pytest.raises(og.ArgumentError, match=r"write the name as class Bad\(\.\.\., name=\.\.\.\)"):
+        type("Bad", (og.Op,), {"name": "test.bad"})
+
+
+def test_an_attribute_of_an_unknown_kind_is_refused():
+    class Odd(og.Op, name="test.odd"):
+        table: dict[str, int]
+
+    with pytest.raises(og.ArgumentError, match="attributes cannot be annotated"):
+        Odd({})
+
+
+def test_the_front_door_takes_inputs_then_attributes_and_carries_the_docstring():
+    class Shift(og.Elementwise, name="test.shift"):
+        """Add an offset to each element."""
+
+        inplace = True
+        offset: float = 1.0
+
+        def compute(self, ins, outs):
+            np.add(ins[0], self.offset, out=outs[0])
+
+    shift = og.front_door(Shift)
+    assert shift.__doc__ == "Add an offset to each element."
+    assert str(__import__("inspect").signature(shift)).startswith("(x: ")
+    x = og.placeholder((2,))
+    assert og.RunTime().run(shift(x, 2.5), {x: [1, 2]}).tolist() == [3.5, 4.5]
+    assert og.RunTime().run(shift(x=x, offset=0.5), {x: [1, 2]}).tolist() == [1.5, 2.5]
+    assert shift(og.constant(np.arange(3))).dtype == np.float32
+    with pytest.raises(og.ArgumentError, match="got an unexpected keyword argument 'offst'") as caught:
+        shift(x, offst=2)
+    assert "test_op.py" in str(caught.value)
+    with pytest.raises(og.ArgumentError, match="test.shift: offset='a': expected a number") as caught:
+        shift(x, offset="a")
+    assert "shift(x, offset=" in str(caught.value)
+
+
+def test_a_variadic_op_takes_a_sequence_and_several_outputs_come_as_a_tuple():
+    class SumAndCount(og.Op, name="test.sum_and_count"):
+        """Add up any number of inputs: their sum, and how many they were."""
+
+        inputs = ("*xs",)
+
+        def infer(self, ins):
+            return (ins[0], og.Spec(og.Shape(), np.dtype(np.int64)))
+
+        def compute(self, ins, outs):
+            outs[0][...] = sum(ins)
+            outs[1][...] = len(ins)
+
+    xs = [og.constant([1.0, 2.0]), og.constant([10.0, 20.0]), og.constant([100.0, 200.0])]
+    total, number = og.front_door(SumAndCount)(xs)
+    assert [v.tolist() for v in og.RunTime().run([total, number])] == [[111.0, 222.0], 3]
+    assert total.name == "sum_and_count"
+    assert number.name == "sum_and_count:1"
+    with pytest.raises(og.GraphError, match=r"has 2 outputs; use og\.apply_all"):
+        og.apply(SumAndCount(), *xs)
+
+
+def test_attributes_may_not_hold_what_cannot_be_hashed():
+    class Holder(og.Op, name="test.holder"):
+        thing: frozenset
+
+    assert Holder(frozenset({1})) == Holder(frozenset({1}))
+    with pytest.raises(og.ArgumentError, match="expected frozenset"):
+        Holder({1})
