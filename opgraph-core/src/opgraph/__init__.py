@@ -140,6 +140,7 @@ __all__ = [
     "normalize_axes",
     "ops",
     "placeholder",
+    "placing",
     "promote",
     "promote_dtypes",
     "random_key",
@@ -157,6 +158,7 @@ __all__ = [
     "sum_to",
     "tanh",
     "transpose",
+    "user_source",
     "variable",
 ]
 

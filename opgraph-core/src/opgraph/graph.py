@@ -278,16 +278,14 @@ class Key(Node):
 
 
 class Storage:
-    """The memory of a variable: allocated once, guarded by a lock."""
+    """The memory of a variable, allocated once."""
 
-    __slots__ = ("array", "initialized", "label", "lock", "serial")
+    __slots__ = ("array", "initialized", "label")
 
-    def __init__(self, array: Array, serial: int) -> None:
-        self.array = array
+    def __init__(self, spec: Spec) -> None:
+        self.array: Array = np.empty(known_shape(spec.shape), spec.dtype)
         self.initialized = False
         self.label = ""
-        self.lock = threading.Lock()
-        self.serial = serial
 
 
 Initializer: TypeAlias = Callable[[tuple[int, ...], np.random.Generator], ArrayLike]
@@ -339,14 +337,14 @@ class Variable(Node):
         self.initializer: Initializer | None = None
         self.trainable = bool(trainable)
         self.slot = False
-        self.storage = Storage(np.empty(known_shape(spec.shape), spec.dtype), self.serial)
+        self.storage = Storage(spec)
         self.storage.label = describe(self)
         graph._adopt(self)
 
     @property
     def val(self) -> Array:
         """A copy of the present value."""
-        with self.storage.lock:
+        with self.graph.state_lock:
             if not self.storage.initialized:
                 raise uninitialized([self.storage.label], self.source)
             return self.storage.array.copy()
@@ -360,7 +358,7 @@ class Variable(Node):
             Where it does not fit; the variable keeps what it had.
         """
         array = self._checked(value)
-        with self.storage.lock:
+        with self.graph.state_lock:
             self.storage.array[...] = array
             self.storage.initialized = True
 
@@ -404,6 +402,9 @@ class Graph:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        # held by whoever reads or writes variables. One for all of them: a ``with`` on several locks can be
+        # interrupted by a signal between two, a ``with`` on one cannot
+        self.state_lock = threading.RLock()
         self._name_counts: dict[str, int] = {}
         self._streams = itertools.count()
         self._owned: dict[str, Variable] = {}

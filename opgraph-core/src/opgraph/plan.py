@@ -67,6 +67,10 @@ class Structure:
         labels.update((v, f"{step.op.short_name()} {step.name!r}") for step in self.steps for v in step.outputs)
         return "; ".join(f"{labels[v]} {specs[v]}{_range(arrays[v]) if arrays else ''}" for v in values)
 
+    def source(self, value: int) -> Source | None:
+        """Return the user's line that made a value, None for one that no step makes."""
+        return next((step.source for step in self.steps if value in step.outputs), None)
+
     @property
     def results(self) -> set[int]:
         """The values that outlive the steps: those fetched and those that variables take."""

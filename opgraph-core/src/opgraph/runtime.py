@@ -7,7 +7,6 @@ import secrets
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, cast, overload
 
 import numpy as np
@@ -223,7 +222,7 @@ class Program:
         self._runtime = runtime
         self._structure = structure
         self._storages = [v.storage for v in self.variables]
-        self._in_lock_order = sorted(self._storages, key=lambda storage: storage.serial)
+        self._state_lock = self.variables[0].graph.state_lock if self.variables else threading.RLock()
         numbers = dict(zip(structure.variables, self._storages, strict=True))
         self._written = [numbers[variable].array for variable, _ in structure.updates]
         self._plans: collections.OrderedDict[object, tuple[Plan, threading.Lock]] = collections.OrderedDict()
@@ -248,13 +247,10 @@ class Program:
     def run_with(self, feeds: Sequence[Array]) -> list[Array]:
         """Run on contiguous arrays of the placeholders' dtypes, in their order."""
         plan, lock = self._plan(feeds)
-        with ExitStack() as stack:
-            for storage in self._in_lock_order:
-                stack.enter_context(storage.lock)
+        with self._state_lock, lock:
             missing = [storage.label for storage in self._storages if not storage.initialized]
             if missing:
                 raise uninitialized(missing, user_source())
-            stack.enter_context(lock)
             runtime = self._runtime
             values = plan.run(feeds, runtime.seed, next(runtime._steps), runtime.check_finite)
             _write_all(self._written, plan.new_values())

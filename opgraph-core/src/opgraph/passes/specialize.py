@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from opgraph.build import infer_specs
-from opgraph.errors import KernelError, OpgraphError
+from opgraph.errors import KernelError, OpgraphError, ShapeError
 from opgraph.plan import Structure
 from opgraph.spec import Spec
 
@@ -35,4 +35,8 @@ def specialize(structure: Structure, feeds: Sequence[Spec]) -> list[Spec]:
             raise error.located(step.op.short_name(), shown, step.source) from error.__cause__
         for value, spec in zip(step.outputs, outs, strict=True):
             specs[value] = spec
+    for variable, value in structure.updates:
+        if specs[value] != specs[variable]:
+            detail = f"{structure.describe([value], specs)} does not go into {structure.describe([variable], specs)}"
+            raise ShapeError(detail).located("update", source=structure.source(value))
     return specs

@@ -1,0 +1,318 @@
+import numpy as np
+import opgraph as og
+import pytest
+from opgraph.testing import check_grads, numerical_gradient
+
+
+def scalar(name):
+    return og.placeholder((), dtype=np.float64, name=name)
+
+
+@pytest.mark.parametrize("at", [-1.3, 0.0, 0.4, 2.1])
+def test_four_derivatives_of_tanh_match_their_closed_forms(at):
+    x = scalar("x")
+    nodes = [og.tanh(x)]
+    for _ in range(4):
+        nodes.append(og.grad(nodes[-1], x))
+    t = np.tanh(at)
+    s = 1 - t**2
+    expected = [t, s, -2 * t * s, 2 * s * (3 * t**2 - 1), 8 * t * s * (2 - 3 * t**2)]
+    np.testing.assert_allclose(og.RunTime().run(nodes, {x: at}), expected, rtol=0, atol=1e-10)
+
+
+def test_a_sequence_gives_a_list_and_a_node_a_node():
+    x, y = scalar("x"), scalar("y")
+    z = x * y + og.exp(x + 3.0)
+    grads = og.grad(z, (x, y))
+    assert isinstance(grads, list)
+    np.testing.assert_allclose(og.RunTime().run(grads, {x: 3.0, y: 4.0}), [4 + np.exp(6), 3.0])
+    assert isinstance(og.grad(z, x), og.Node)
+
+
+def test_a_value_used_several_times_collects_all_its_gradients():
+    x = scalar("x")
+    y = x * x * x + x
+    assert og.RunTime().run(og.grad(y, x), {x: 2.0}) == 13.0
+
+
+def test_gradients_reach_nodes_on_the_way_and_what_lies_behind_them():
+    x = scalar("x")
+    h = x * 3.0
+    y = h * h
+    assert [float(v) for v in og.RunTime().run(og.grad(y, [h, x, y]), {x: 2.0})] == [12.0, 36.0, 1.0]
+
+
+def test_the_cotangent_weights_the_outputs():
+    x = og.placeholder((2,), dtype=np.float64)
+    y = x * x
+    rt = og.RunTime()
+    assert rt.run(og.grad(y, x), {x: [1.0, 2.0]}).tolist() == [2.0, 4.0]
+    assert rt.run(og.grad(y, x, [10.0, 1.0]), {x: [1.0, 2.0]}).tolist() == [20.0, 4.0]
+    c = og.placeholder((2,), dtype=np.float64)
+    assert rt.run(og.grad(y, x, c), {x: [1.0, 2.0], c: [0.0, 1.0]}).tolist() == [0.0, 4.0]
+    with pytest.raises(og.GradientError, match=r"cotangent of shape \(3,\) for multiply 'multiply' \(2,\) float64"):
+        og.grad(y, x, np.ones(3))
+
+
+def test_nothing_flows_back_through_a_stopped_node():
+    x = scalar("x")
+    h = x * 3.0
+    y = h * x
+    rt = og.RunTime()
+    assert rt.run(og.grad(y, x, stopped=[h]), {x: 2.0}) == 6.0
+    assert rt.run(og.grad(y, x), {x: 2.0}) == 12.0
+    # what arrives at a stopped node is still to be had
+    assert [float(v) for v in rt.run(og.grad(y, [h, x], stopped=[h]), {x: 2.0})] == [2.0, 6.0]
+
+
+def test_an_unconnected_input_raises_or_gives_zeros_or_none():
+    x, other = scalar("x"), og.placeholder((None, 3), name="other")
+    y = x * 2.0
+    with pytest.raises(og.GradientError, match="multiply 'multiply' .* does not depend on placeholder 'other'") as caught:
+        og.grad(y, [x, other])
+    assert "og.grad(y, [x, other])" in str(caught.value)
+    zeros = og.grad(y, other, unconnected="zeros")
+    assert og.RunTime().run(zeros, {other: np.ones((2, 3))}).tolist() == [[0.0] * 3] * 2
+    assert zeros.dtype == np.float32
+    assert og.grad(y, [other], unconnected="none") == [None]
+    with pytest.raises(og.ArgumentError, match="unconnected='zero' is none of 'raise', 'zeros', 'none'"):
+        og.grad(y, x, unconnected="zero")
+
+
+def test_only_floats_have_gradients():
+    i = og.placeholder((2,), dtype=np.int64, name="i")
+    x = og.placeholder((2,), name="x")
+    with pytest.raises(og.GradientError, match=r"x is placeholder 'i' \(2,\) int64; only floating-point values"):
+        og.grad(x * i, [x, i])
+    with pytest.raises(og.GradientError, match="y is add 'add' .* int64; only floating-point"):
+        og.grad(i + i, x)
+    with pytest.raises(og.GradientError, match="x must be a node, not 'x'"):
+        og.grad(x * 2.0, ["x"])
+
+
+def test_nothing_flows_through_integers():
+    x = og.placeholder((2,), name="x")
+    y = x.astype(np.int32).astype(np.float32) * 2.0
+    with pytest.raises(og.GradientError, match="does not depend on"):
+        og.grad(y, x)
+
+
+def test_a_gradient_is_cast_to_its_input_s_dtype():
+    x = og.placeholder((2,), dtype=np.float32)
+    y = x.astype(np.float64) * np.array([2.0, 3.0])
+    assert y.dtype == np.float64
+    assert og.grad(y, x).dtype == np.float32
+
+
+def test_nodes_of_two_graphs_have_no_gradient():
+    x = scalar("x")
+    with og.Graph().as_default_graph():
+        y = scalar("y") * 2.0
+    with pytest.raises(og.GradientError, match="placeholder 'x' .* is a node of another graph than multiply"):
+        og.grad(y, x)
+
+
+class Double(og.Elementwise, name="test.double"):
+    """Twice x, with a gradient of the test's choice."""
+
+    result: str = "good"
+
+    def compute(self, ins, outs):
+        np.multiply(ins[0], 2, out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        (g,) = cotangents
+        match self.result:
+            case "good":
+                return (g * 2.0,)
+            case "array":
+                return (np.ones(2),)
+            case "too many":
+                return (g, g)
+            case "raises":
+                raise ZeroDivisionError("by the test")
+            case "shape error":
+                return (g @ g,)
+        return g
+
+
+class Opaque(og.Elementwise, name="test.opaque"):
+    """An op without a gradient."""
+
+    def compute(self, ins, outs):
+        np.sign(ins[0], out=outs[0])
+
+
+def test_an_op_without_a_vjp_is_named():
+    x = og.placeholder((2,), name="x")
+    y = og.apply(Opaque(), x) * 2.0
+    with pytest.raises(og.GradientError) as caught:
+        og.grad(y, x)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "test.opaque: has no gradient: its op defines no vjp"
+    assert lines[1] == "  x: placeholder 'x' (2,) float32"
+    assert lines[2].endswith("y = og.apply(Opaque(), x) * 2.0")
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ("array", "its vjp returned a ndarray where a node or None belongs"),
+        ("too many", r"its vjp returned \(.*\), not a tuple of 1"),
+        ("raises", "its vjp raised ZeroDivisionError: by the test"),
+        ("bare", "its vjp returned <.*>, not a tuple of 1"),
+    ],
+)
+def test_a_vjp_that_breaks_its_contract_is_named(result, message):
+    x = og.placeholder((2,), name="x")
+    y = og.apply(Double(result), x)
+    with pytest.raises(og.GradientError, match=message) as caught:
+        og.grad(y, x)
+    assert "test.double" in str(caught.value)
+    assert "y = og.apply(Double(result), x)" in str(caught.value)
+
+
+def test_a_vjp_of_the_wrong_shape_is_refused():
+    class Wrong(og.Op, name="test.wrong"):
+        """Sum over the first axis, with the gradient left as it is."""
+
+        def infer(self, ins):
+            return (ins[0].with_shape(ins[0].shape[1:]),)
+
+        def compute(self, ins, outs):
+            np.sum(ins[0], 0, out=outs[0])
+
+        def vjp(self, ins, outs, cotangents):
+            return cotangents
+
+    x = og.placeholder((2, 3))
+    with pytest.raises(og.GradientError, match=r"its vjp returned shape \(3,\) for an input of shape \(2, 3\)"):
+        og.grad(og.apply(Wrong(), x), x)
+
+
+def test_a_hidden_output_takes_no_cotangent():
+    class Halves(og.Op, name="test.halves"):
+        """x / 2, with a hidden copy of it that its gradient misuses."""
+
+        hidden = 1
+
+        def infer(self, ins):
+            return (ins[0], ins[0])
+
+        def compute(self, ins, outs):
+            outs[0][...] = outs[1][...] = ins[0] / 2
+
+        def vjp(self, ins, outs, cotangents):
+            return (cotangents[0] * outs[1],)
+
+    x = og.placeholder((2,))
+    first = og.grad(og.apply(Halves(), x), x)
+    with pytest.raises(og.GradientError, match="a hidden output received a cotangent: the vjp of what reads it"):
+        og.grad(first, x)
+
+
+def test_an_error_in_a_gradient_names_the_line_of_what_it_differentiates():
+    x = og.placeholder((2,), name="x")
+    y = og.apply(Double("shape error"), x)
+    z = y * 1.0
+    with pytest.raises(og.ShapeError, match="matmul: .*both must have two dimensions") as caught:
+        og.grad(z, x)
+    assert 'y = og.apply(Double("shape error"), x)' in str(caught.value)
+    assert z.source is not None
+    assert og.grad(og.apply(Double(), x), x).source.line < y.source.line + 10
+
+
+def test_gradient_nodes_carry_the_line_of_the_node_they_differentiate():
+    x = og.placeholder((2,))
+    y = og.exp(x)
+    gradient = og.grad(y * 2.0, x)
+    assert gradient.source == y.source
+
+
+def test_call_vjp_gives_one_call_s_cotangents():
+    x, y = og.placeholder((2, 3), dtype=np.float64), og.placeholder((3,), dtype=np.float64)
+    z = x * y
+    gx, gy = og.autodiff.call_vjp(z.call, [og.constant(np.ones((2, 3)))])
+    values = og.RunTime().run([gx, gy], {x: np.arange(6.0).reshape(2, 3), y: [1.0, 2.0, 3.0]})
+    assert values[0].tolist() == [[1.0, 2.0, 3.0]] * 2
+    assert values[1].tolist() == [3.0, 5.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("f", "derivative", "at"),
+    [
+        (np.sin, np.cos, 1.0),
+        (np.exp, np.exp, -3.0),
+        (np.log, lambda x: 1 / x, 1e-3),
+        (lambda x: x**5, lambda x: 5 * x**4, 100.0),
+        (lambda x: 7.0 + 0 * x, lambda x: 0.0, 2.0),
+        (lambda x: 1e12 * x, lambda x: 1e12, 0.0),
+    ],
+)
+def test_numerical_derivatives_are_as_exact_as_they_say(f, derivative, at):
+    value, error = numerical_gradient(lambda x: float(f(x[0])), np.array([at]))
+    assert abs(value[0] - derivative(at)) <= 4 * error[0] + 1e-9 * abs(derivative(at))
+    assert error[0] <= 1e-6 * max(abs(derivative(at)), 1e-6)
+
+
+class Flawed(og.Elementwise, name="test.flawed"):
+    """x ** 3, whose first or second derivative is off."""
+
+    first: float = 3.0
+    second: float = 2.0
+
+    def compute(self, ins, outs):
+        np.power(ins[0], 3, out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        return (cotangents[0] * og.apply(FlawedSquare(self.second), ins[0]) * self.first,)
+
+
+class FlawedSquare(og.Elementwise, name="test.flawed_square"):
+    """x ** 2, whose derivative is off."""
+
+    factor: float = 2.0
+
+    def compute(self, ins, outs):
+        np.square(ins[0], out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        return (cotangents[0] * ins[0] * self.factor,)
+
+
+def test_check_grads_passes_what_is_right_and_catches_what_is_wrong_to_its_order():
+    x = og.placeholder((None, 2), dtype=np.float64, name="x")
+    feeds = {x: np.array([[0.5, -1.0], [2.0, 0.3], [0.1, -0.7]])}
+    check_grads(og.apply(Flawed(), x), [x], feeds)
+    with pytest.raises(AssertionError, match=r"d\(<test\.flawed .*>\)/dx is wrong at \(\d, \d\) and 6 of 6"):
+        check_grads(og.apply(Flawed(first=3.00001), x), [x], feeds, order=1)
+    check_grads(og.apply(Flawed(second=2.00001), x), [x], feeds, order=1)
+    with pytest.raises(AssertionError, match=r"d\(d\(<test\.flawed .*>\)/dx\)/dx is wrong"):
+        check_grads(og.apply(Flawed(second=2.00001), x), [x], feeds, order=2)
+
+
+def test_check_grads_does_not_trust_a_kink():
+    class Ramp(og.Elementwise, name="test.ramp"):
+        """max(0, x), asked at its kink."""
+
+        def compute(self, ins, outs):
+            np.maximum(ins[0], 0, out=outs[0])
+
+        def vjp(self, ins, outs, cotangents):
+            return (cotangents[0] * 0.5,)
+
+    x = og.placeholder((2,), dtype=np.float64)
+    with pytest.raises(AssertionError):
+        check_grads(og.apply(Ramp(), x), [x], {x: [1e-4, 1.0]}, order=1)
+
+
+def test_check_grads_moves_variables_and_puts_them_back():
+    v = og.Variable(np.array([0.5, 2.0]), name="v")
+    check_grads(og.exp(v) * v, [v])
+    assert v.val.tolist() == [0.5, 2.0]
+
+
+def test_check_grads_wants_float64():
+    x = og.placeholder((2,))
+    with pytest.raises(og.ArgumentError, match="must be float64"):
+        check_grads(og.exp(x), [x], {x: [1.0, 2.0]})
