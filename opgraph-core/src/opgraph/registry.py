@@ -189,8 +189,11 @@ def _load(name: str) -> Any:
     found = _registered.get(name) or _loaded.get(name)
     if found is not None:
         return found
-    if name.partition(".")[0] in OWN_DISTRIBUTIONS:
-        entries = _own_entries(name.partition(".")[0]).get(name, [])
+    namespace, _, local = name.partition(".")
+    if namespace in OWN_DISTRIBUTIONS:
+        entries = _own_entries(namespace).get(name, [])
+        if not entries:
+            raise UnknownOpError(f"no op is installed as {name!r}" + _where_to_find(local))
     else:
         entries = installed().get(name, [])
     if not entries:

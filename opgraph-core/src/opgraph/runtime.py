@@ -16,6 +16,7 @@ from opgraph.errors import (
     ArgumentError,
     FeedError,
     GraphError,
+    OpgraphError,
     ShapeError,
     did_you_mean,
     placing,
@@ -332,10 +333,12 @@ def _feeds(feeds: Mapping[Any, Any], needed: Sequence[Placeholder], graph: Graph
 
 def _fed(placeholder: Placeholder, value: Any) -> Array:
     """Return `value` as a contiguous array of the placeholder's dtype; over the same memory if it can be."""
-    with placing(f"feed of {describe(placeholder)}", placeholder.source):
+    try:
         array = np.asarray(to_array(value, placeholder.dtype), order="C")
         if not placeholder.shape.compatible_with(array.shape):
             raise ShapeError(f"a value of shape {array.shape} does not fit {placeholder.shape}")
+    except OpgraphError as error:
+        raise error.located(f"feed of {describe(placeholder)}", source=placeholder.source) from error.__cause__
     return array
 
 

@@ -1,0 +1,96 @@
+"""What a program leaves behind: memory, and time as graphs grow."""
+
+import gc
+import sys
+import tracemalloc
+
+import numpy as np
+import opgraph as og
+
+
+def rebuild(rt, v, data):
+    x = og.placeholder((None, 50), name="x")
+    h = og.tanh(x @ og.constant(np.ones((50, 50), np.float32)) + v)
+    loss = og.reduce_mean(h * h)
+    key = og.random_key()
+    gradient = og.grad(loss, v)
+    loss.graph.add_update(v, v - 0.1 * gradient, when=loss)
+    rt.run([loss, gradient, key], {x: data})
+    return loss, gradient
+
+
+def test_a_hundred_rebuilt_graphs_leave_memory_flat():
+    rt = og.RunTime(seed=0)
+    v = og.Variable(np.zeros(50, np.float32), name="v")
+    data = np.ones((20, 50), np.float32)
+    sizes = []
+    tracemalloc.start()
+    try:
+        for i in range(120):
+            rebuild(rt, v, data)
+            if i % 50 == 19:
+                gc.collect()
+                sizes.append(tracemalloc.get_traced_memory()[0])
+        held = rebuild(rt, v, data)
+        one_graph = tracemalloc.get_traced_memory()[0] - sizes[-1]
+    finally:
+        tracemalloc.stop()
+    assert held is not None
+    assert sizes[-1] - sizes[0] < one_graph
+
+
+def test_a_dropped_graph_is_freed_without_the_garbage_collector():
+    x = og.placeholder((1000, 100), name="x")
+    rt = og.RunTime()
+    rt.run(og.exp(x) * 2.0, {x: np.ones((1000, 100))})
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            rt.run(og.exp(x) * og.constant(np.ones((1000, 100))), {x: np.ones((1000, 100))})
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert held < 800_000  # one of the constants
+
+
+def test_a_chain_of_50_000_calls_builds_differentiates_and_runs():
+    n = 50_000
+    x = og.placeholder((), dtype=np.float64)
+    y = x
+    for _ in range(n // 2):
+        y = og.tanh(y) * 1.01
+    value, slope = og.RunTime().run([y, og.grad(y, x)], {x: 0.5})
+    expected, expected_slope = 0.5, 1.0
+    for _ in range(n // 2):
+        t = np.tanh(expected)
+        expected, expected_slope = t * 1.01, expected_slope * (1 - t * t) * 1.01
+    np.testing.assert_allclose([value, slope], [expected, expected_slope], rtol=1e-9, atol=1e-300)
+
+
+def calls_made(n):
+    """Return how many Python functions are called to build, differentiate, compile and run a chain."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    with og.Graph().as_default_graph():
+        x = og.placeholder((), dtype=np.float64)
+        sys.setprofile(profile)
+        try:
+            y = x
+            for _ in range(n):
+                y = og.tanh(y) * 1.01
+            og.RunTime().compile([x], [y, og.grad(y, x)])(0.5)
+        finally:
+            sys.setprofile(None)
+    return count
+
+
+def test_work_grows_with_the_graph_and_no_faster():
+    calls_made(10)
+    assert calls_made(2_000) <= 10.1 * calls_made(200)
