@@ -1,5 +1,6 @@
-import opgraph as og
 import pytest
+
+import opgraph as og
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 import numpy as np
-import opgraph as og
 import pytest
+
+import opgraph as og
 from opgraph.testing import check_grads, numerical_gradient
 
 
@@ -68,7 +69,9 @@ def test_nothing_flows_back_through_a_stopped_node():
 def test_an_unconnected_input_raises_or_gives_zeros_or_none():
     x, other = scalar("x"), og.placeholder((None, 3), name="other")
     y = x * 2.0
-    with pytest.raises(og.GradientError, match="multiply 'multiply' .* does not depend on placeholder 'other'") as caught:
+    with pytest.raises(
+        og.GradientError, match="multiply 'multiply' .* does not depend on placeholder 'other'"
+    ) as caught:
         og.grad(y, [x, other])
     assert "og.grad(y, [x, other])" in str(caught.value)
     zeros = og.grad(y, other, unconnected="zeros")

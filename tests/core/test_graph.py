@@ -4,8 +4,9 @@ import threading
 import weakref
 
 import numpy as np
-import opgraph as og
 import pytest
+
+import opgraph as og
 
 
 def ones(shape, rng):

@@ -5,6 +5,7 @@ import sys
 import tracemalloc
 
 import numpy as np
+
 import opgraph as og
 
 

@@ -4,8 +4,9 @@ from dataclasses import FrozenInstanceError
 from typing import Literal
 
 import numpy as np
-import opgraph as og
 import pytest
+
+import opgraph as og
 
 
 class Knobs(og.Op, name="test.knobs"):

@@ -1,8 +1,9 @@
 """Every op of the core: values against NumPy, gradients against finite differences, through its samples."""
 
 import numpy as np
-import opgraph as og
 import pytest
+
+import opgraph as og
 from opgraph.testing import check_grads
 
 CORE = [og.registry.get(name) for name in og.registry.names("core")]

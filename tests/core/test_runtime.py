@@ -5,8 +5,9 @@ import signal
 import threading
 
 import numpy as np
-import opgraph as og
 import pytest
+
+import opgraph as og
 
 
 def variable(value, name):
@@ -180,7 +181,9 @@ def test_an_uninitialized_variable_is_named(graph):
     y = w * 2.0 + b
     with pytest.raises(og.UninitializedError) as caught:
         og.RunTime().run(y)
-    assert "variable 'w' (2,) float32, variable 'b' (2,) float32; call graph.initialize_variables()" in str(caught.value)
+    assert "variable 'w' (2,) float32, variable 'b' (2,) float32; call graph.initialize_variables()" in str(
+        caught.value
+    )
     assert "og.RunTime().run(y)" in str(caught.value)
     graph.initialize_variables()
     assert og.RunTime().run(y).tolist() == [3.0, 3.0]

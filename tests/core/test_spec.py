@@ -2,10 +2,11 @@ import copy
 import pickle
 
 import numpy as np
-import opgraph as og
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import opgraph as og
 
 dims = st.lists(st.integers(0, 4), max_size=4)
 
@@ -22,7 +23,7 @@ def test_shape_equals_a_plain_tuple_and_slices_to_a_shape():
     assert type(shape[1:]) is og.Shape
     assert shape[1:] == (2, 3)
     assert shape[0] is None
-    assert type(shape + (4,)) is og.Shape
+    assert type(shape + (4,)) is og.Shape  # noqa: RUF005  # the operator is what is tested
     assert (4, *shape) == (4, None, 2, 3)
     assert type((4,) + shape) is og.Shape  # noqa: RUF005  # the operator is what is tested
 

@@ -69,11 +69,11 @@ def _register_ops(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _list_ops(args: argparse.Namespace) -> int:
-    names = [n for n in registry.names(args.namespace) if "._" not in n]
+    entries = registry.installed()
+    names = [n for n in sorted(entries) if "._" not in n and args.namespace in (None, n.partition(".")[0])]
     if not names:
         print(f"opgraph ops: nothing is installed under {args.namespace!r}", file=sys.stderr)
         return 1
-    entries = registry.installed()
     for name in names:
         print(f"{name:34} {' and '.join(f'{e.distribution} {e.version}' for e in entries[name])}")
     return 0
