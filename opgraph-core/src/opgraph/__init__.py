@@ -44,7 +44,7 @@ from opgraph.graph import (
     random_key,
     variable,
 )
-from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op, OpInfo, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.registry import front_door, front_door_for, make_op, register
 from opgraph.runtime import Program, RunTime, generator
 from opgraph.spec import (
@@ -102,6 +102,7 @@ __all__ = [
     "OpgraphError",
     "Placeholder",
     "Program",
+    "Rng",
     "RunTime",
     "Sample",
     "Shape",

@@ -24,7 +24,7 @@ from opgraph.errors import (
     placing,
     user_source,
 )
-from opgraph.op import Array, Op, Specs
+from opgraph.op import Array, Op, Rng, Specs
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
 
 _serials = itertools.count()
@@ -288,7 +288,7 @@ class Storage:
         self.label = ""
 
 
-Initializer: TypeAlias = Callable[[tuple[int, ...], np.random.Generator], ArrayLike]
+Initializer: TypeAlias = Callable[[tuple[int, ...], Rng], ArrayLike]
 
 
 class Variable(Node):
@@ -362,7 +362,7 @@ class Variable(Node):
             self.storage.array[...] = array
             self.storage.initialized = True
 
-    def initialize(self, value: ArrayLike | None = None, rng: np.random.Generator | None = None) -> None:
+    def initialize(self, value: ArrayLike | None = None, rng: "Rng | None" = None) -> None:
         """Copy in `value`, or what the initializer makes with `rng`.
 
         A variable that was made from a value, and so has no initializer, keeps the one it has.
@@ -372,7 +372,7 @@ class Variable(Node):
         if value is not None:
             self.set_val(value)
 
-    def _initial(self, rng: np.random.Generator) -> Array | None:
+    def _initial(self, rng: Rng) -> Array | None:
         if self.initializer is None:
             return None
         return self._checked(self.initializer(self.storage.array.shape, rng))

@@ -3,7 +3,7 @@
 import collections
 import itertools
 import operator
-import secrets
+import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from opgraph.graph import (
     describe,
     uninitialized,
 )
-from opgraph.op import Array, Kernel, Op, Specs
+from opgraph.op import Array, Kernel, Op, Rng, Specs
 from opgraph.passes import GRAPH_PASSES
 from opgraph.passes.bind import bind
 from opgraph.passes.lower import lower
@@ -88,7 +88,7 @@ class RunTime:
             if unknown:
                 raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], GRAPH_PASSES))
             self._kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
-        self.seed = secrets.randbits(64) if seed is None else int(seed)
+        self.seed = int.from_bytes(os.urandom(8), "little") if seed is None else int(seed)
         self.check_finite = bool(check_finite)
         self._passes = [GRAPH_PASSES[name] for name in (GRAPH_PASSES if passes is None else passes)]
         self._steps = itertools.count()
@@ -281,7 +281,7 @@ def _write_all(targets: Sequence[Array], values: Sequence[Array]) -> None:
 _set_item: Any = operator.setitem  # its overloads have no room for an Ellipsis
 
 
-def generator(key: Array) -> np.random.Generator:
+def generator(key: Array) -> Rng:
     """Return the NumPy generator that a key's value stands for: one value, one sequence.
 
     Parameters

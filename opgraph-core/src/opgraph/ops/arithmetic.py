@@ -7,7 +7,7 @@ import numpy as np
 
 from opgraph.errors import DtypeError
 from opgraph.graph import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Sample
+from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.registry import front_door
 
 
@@ -23,14 +23,14 @@ class Unary(Protocol):
     def __call__(self, x: NodeLike) -> Node: ...
 
 
-def _pairs(rng: np.random.Generator) -> Iterable[Sample]:
+def _pairs(rng: Rng) -> Iterable[Sample]:
     yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal")
     yield Sample((rng.normal(size=(2, 1, 3)), rng.normal(size=(4, 1))), id="broadcast")
     yield Sample((rng.normal(size=()), rng.normal(size=(3,))), id="scalar")
     yield Sample((rng.normal(size=(0, 3)), rng.normal(size=(1, 3))), id="empty")
 
 
-def _away_from_zero(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+def _away_from_zero(rng: Rng, shape: tuple[int, ...]) -> Array:
     magnitude: Array = rng.uniform(0.5, 2.0, shape)
     return np.where(rng.random(shape) < 0.5, -magnitude, magnitude)
 
@@ -51,7 +51,7 @@ class Add(Elementwise, name="core.add"):
         return (g, g)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         return _pairs(rng)
 
 
@@ -76,7 +76,7 @@ class Subtract(Elementwise, name="core.subtract"):
         return (g, -g)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         return _pairs(rng)
 
 
@@ -96,7 +96,7 @@ class Multiply(Elementwise, name="core.multiply"):
         return (g * y, g * x)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         return _pairs(rng)
 
 
@@ -116,7 +116,7 @@ class Divide(Elementwise, name="core.divide"):
         return (gx, -(gx * q))
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)), _away_from_zero(rng, (2, 3))), id="equal")
         yield Sample((rng.normal(size=(2, 1, 3)), _away_from_zero(rng, (4, 1))), id="broadcast")
         yield Sample((rng.normal(size=(3,)), _away_from_zero(rng, ())), id="scalar")
@@ -143,7 +143,7 @@ class Negative(Elementwise, name="core.negative"):
         return (-g,)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield Sample((rng.normal(size=()),), id="scalar")
         yield Sample((rng.normal(size=(2, 0)),), id="empty")

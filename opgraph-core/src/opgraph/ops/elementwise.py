@@ -7,13 +7,13 @@ import numpy as np
 
 from opgraph.build import apply, as_node
 from opgraph.graph import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Sample
+from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Unary
 from opgraph.registry import front_door, front_door_for
 from opgraph.spec import DtypeLike, as_dtype, is_differentiable
 
 
-def _samples(rng: np.random.Generator, low: float = -2.0, high: float = 2.0) -> Iterable[Sample]:
+def _samples(rng: Rng, low: float = -2.0, high: float = 2.0) -> Iterable[Sample]:
     for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
         yield Sample((rng.uniform(low, high, shape),), id=f"{len(shape)}-d")
 
@@ -31,7 +31,7 @@ class Exp(Elementwise, name="core.exp"):
         return (cotangents[0] * outs[0],)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         return _samples(rng)
 
 
@@ -48,7 +48,7 @@ class Log(Elementwise, name="core.log"):
         return (cotangents[0] / ins[0],)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         return _samples(rng, 0.2, 3.0)
 
 
@@ -66,7 +66,7 @@ class Tanh(Elementwise, name="core.tanh"):
         return (g - g * y * y,)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         return _samples(rng)
 
 
@@ -83,7 +83,7 @@ class Sqrt(Elementwise, name="core.sqrt"):
         return (cotangents[0] / (outs[0] * 2.0),)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         return _samples(rng, 0.2, 3.0)
 
 
@@ -107,7 +107,7 @@ class Cast(Elementwise, name="core.cast"):
         return (cast(g, x.dtype) if is_differentiable(x.dtype) else None,)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)),), {"dtype": np.float64}, id="same")
         yield Sample((rng.integers(-5, 5, (2, 3)),), {"dtype": np.float64}, id="from integers")
         yield Sample((rng.normal(size=(3,)),), {"dtype": np.int32}, id="to integers")

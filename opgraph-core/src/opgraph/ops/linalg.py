@@ -7,7 +7,7 @@ import numpy as np
 from opgraph.build import apply, promote
 from opgraph.errors import ShapeError
 from opgraph.graph import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.shape import transpose
 from opgraph.registry import front_door_for
 
@@ -35,7 +35,7 @@ class Matmul(Op, name="core.matmul"):
         return (matmul(g, transpose(y)), matmul(transpose(x), g))
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(3, 4))), id="matrices")
         yield Sample((rng.normal(size=(1, 5)), rng.normal(size=(5, 2))), id="row")
         yield Sample((rng.normal(size=(2, 0)), rng.normal(size=(0, 3))), id="empty inner")

@@ -7,7 +7,7 @@ import numpy as np
 from opgraph.build import apply, as_node, promote
 from opgraph.errors import ArgumentError
 from opgraph.graph import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.shape import Axes, broadcast_like, count, expand_dims
 from opgraph.registry import front_door_for, make_op
 from opgraph.spec import normalize_axes, reduced_shape
@@ -29,7 +29,7 @@ class Reduction(Op):
         return broadcast_like(g if self.keepdims or not axes else expand_dims(g, axes), x)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)),), id="all")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (1,)}, id="middle")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (-1, 0), "keepdims": True}, id="kept")
@@ -54,7 +54,7 @@ class ReduceSum(Reduction, name="core.reduce_sum"):
         return (self.spread(cotangents[0], ins[0]),)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield from super().samples(rng)
         yield Sample((rng.normal(size=(0, 3)),), {"axes": (0,)}, id="empty")
 

@@ -13,7 +13,7 @@ import numpy as np
 from opgraph.build import apply, as_node
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.graph import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.registry import front_door_for, make_op
 from opgraph.spec import (
     DtypeLike,
@@ -71,7 +71,7 @@ class Reshape(Op, name="core.reshape"):
         return tuple(x.size // rest if n == -1 else n for n in self.shape)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 6)),), {"shape": (3, 4)}, id="regroup")
         yield Sample((rng.normal(size=(2, 3, 5)),), {"shape": (5, -1)}, id="inferred")
         yield Sample((rng.normal(size=(1,)),), {"shape": ()}, id="to scalar")
@@ -107,7 +107,7 @@ class Transpose(Op, name="core.transpose"):
         return tuple(a % ndims for a in self.axes)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (1, 2, 0)}, id="cycle")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (-1, 0, 1)}, id="negative")
@@ -137,7 +137,7 @@ class ExpandDims(Op, name="core.expand_dims"):
         return (squeeze(cotangents[0], self.axes),)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (1,)}, id="middle")
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (0, -1)}, id="both ends")
         yield Sample((rng.normal(size=()),), {"axes": (0,)}, id="scalar")
@@ -168,7 +168,7 @@ class Squeeze(Op, name="core.squeeze"):
         return (expand_dims(cotangents[0], normalize_axes(self.axes, ins[0].ndim)),)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 1, 3)),), {"axes": (1,)}, id="middle")
         yield Sample((rng.normal(size=(1, 2, 1)),), {"axes": (-1, 0)}, id="both ends")
         yield Sample((rng.normal(size=(1,)),), {"axes": (0,)}, id="to scalar")
@@ -203,7 +203,7 @@ class SumTo(Op, name="core.sum_to"):
         return (broadcast_like(cotangents[0], ins[0]), None)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal")
         yield Sample((rng.normal(size=(4, 2, 3)), rng.normal(size=(2, 1))), id="lead and inner")
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=())), id="to scalar")
@@ -235,7 +235,7 @@ class BroadcastLike(Op, name="core.broadcast_like"):
         return (sum_to(cotangents[0], ins[0]), None)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal")
         yield Sample((rng.normal(size=(2, 1)), rng.normal(size=(4, 2, 3))), id="lead and inner")
         yield Sample((rng.normal(size=()), rng.normal(size=(2, 3))), id="scalar")
@@ -268,7 +268,7 @@ class ReshapeLike(Op, name="core.reshape_like"):
         return (reshape_like(cotangents[0], ins[0]), None)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 6)), rng.normal(size=(3, 4))), id="regroup")
         yield Sample((rng.normal(size=(6,)), rng.normal(size=(2, 3))), id="split")
         yield Sample((rng.normal(size=(1, 1)), rng.normal(size=())), id="to scalar")
@@ -296,7 +296,7 @@ class Count(Op, name="core.count"):
         return (None,)
 
     @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[Sample]:
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)),), id="all")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (0, -1)}, id="two")
         yield Sample((rng.normal(size=(0, 3)),), id="empty")
