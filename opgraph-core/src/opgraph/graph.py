@@ -47,11 +47,8 @@ class Node:
 
     Attributes
     ----------
-    shape : Shape
-        The static shape, ``None`` where a size is unknown.
-    dtype : numpy.dtype
     spec : Spec
-        Both.
+        The static shape, ``None`` where a size is unknown, and the dtype.
     name : str
         Unique in the graph.
     graph : Graph
@@ -301,7 +298,7 @@ class Variable(Node):
     name : str, optional
     trainable : bool
         Whether optimizers change it by default.
-    dtype : dtype, optional
+    dtype : numpy.dtype, optional
         What to convert the value to.
     slot : bool
         Whether it belongs to an optimizer: saved with the others, but left out of `get_variables`.
