@@ -56,7 +56,9 @@ def main() -> None:
     for n in (5_000, 50_000):
         total, build, differentiate, run = measure(CHAIN.format(n=n), rounds)
         totals[n] = total
-        print(f"chain of {n:6}: {total:6.2f} s  (build {build:.2f}, grad {differentiate:.2f}, compile and run {run:.2f})")
+        print(
+            f"chain of {n:6}: {total:6.2f} s  (build {build:.2f}, grad {differentiate:.2f}, compile and run {run:.2f})"
+        )
     print(f"ratio: {totals[50_000] / totals[5_000]:.1f}")
 
 

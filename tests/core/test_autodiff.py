@@ -319,3 +319,29 @@ def test_check_grads_wants_float64():
     x = og.placeholder((2,))
     with pytest.raises(og.ArgumentError, match="must be float64"):
         check_grads(og.exp(x), [x], {x: [1.0, 2.0]})
+
+
+class Stair(og.Elementwise, name="test.stair"):
+    """The integer below x, whose gradient is zero."""
+
+    def compute(self, ins, outs):
+        np.floor(ins[0], out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        return (None,)
+
+
+def test_a_gradient_that_is_zero_is_not_one_that_does_not_exist():
+    x, other = og.placeholder((2,), name="x"), og.placeholder((2,), name="other")
+    y = og.apply(Stair(), x) * 2.0 + other
+    assert og.RunTime().run(og.grad(y, x), {x: [1.5, 2.5]}).tolist() == [0.0, 0.0]
+    gx, go = og.grad(y * x, [x, other])
+    found = og.RunTime().run([gx, go], {x: [1.5, 2.5], other: [10.0, 20.0]})
+    assert [g.tolist() for g in found] == [[12.0, 24.0], [1.5, 2.5]]
+    unrelated = og.placeholder((2,), name="unrelated")
+    with pytest.raises(og.GradientError, match="does not depend on placeholder 'unrelated'"):
+        og.grad(y, [x, unrelated])
+    with pytest.raises(og.GradientError, match="does not depend on placeholder 'x'"):
+        og.grad(og.broadcast_like(other, x), x)
+    with pytest.raises(og.GradientError, match="does not depend on placeholder 'x'"):
+        og.grad(y, [x], stopped=[y.inputs[0]])

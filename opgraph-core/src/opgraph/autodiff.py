@@ -74,18 +74,29 @@ def grad(
         _check_arguments(y, targets, unconnected)
         with source_of(y):
             seed = _filled(1, y) if cotangent is None else _checked_cotangent(y, cotangent)
-        cotangents = _backpropagate(y, seed, targets, {_key(node) for node in stopped})
-        grads = [_found(cotangents, y, x, unconnected) for x in targets]
+        cotangents, connected = _backpropagate(y, seed, targets, {_key(node) for node in stopped})
+        grads = [
+            cotangents[_key(x)] if _key(x) in cotangents else _missing(y, x, _key(x) in connected, unconnected)
+            for x in targets
+        ]
     # mypy cannot know that only unconnected="none" puts a None in
     found = cast_type(list[Node], grads)
     return found[0] if isinstance(xs, Node) else found
 
 
-def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -> dict[Key, Node]:
-    """Return the cotangents of the values on the way from `xs` to `y`."""
+def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -> tuple[dict[Key, Node], set[Key]]:
+    """Return the cotangents of the values on the way from `xs` to `y`, and the values that lie on it.
+
+    One that lies there and has no cotangent has the gradient zero.
+    """
     calls, reached = _way(xs, y, stopped)
     cotangents = {_key(y): seed}
+    connected = {_key(y)}
     for call in reversed(calls):
+        outputs = {(call, i) for i in range(len(call.specs))} - stopped
+        if not outputs.isdisjoint(connected):
+            unread = call.op.shape_only(len(call.inputs))
+            connected.update(_key(x) for i, x in enumerate(call.inputs) if i not in unread)
         received = [None if (call, i) in stopped else cotangents.get((call, i)) for i in range(len(call.specs))]
         if all(g is None for g in received):
             continue
@@ -94,7 +105,7 @@ def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -
             if g is not None and key in reached:
                 with source_of(call):
                     cotangents[key] = cotangents[key] + g if key in cotangents else g
-    return cotangents
+    return cotangents, connected & reached
 
 
 def _way(xs: Sequence[Node], y: Node, stopped: set[Key]) -> tuple[list[Call], set[Key]]:
@@ -183,15 +194,14 @@ def _checked_cotangent(y: Node, cotangent: NodeLike) -> Node:
     return g
 
 
-def _found(cotangents: dict[Key, Node], y: Node, x: Node, unconnected: Unconnected) -> Node | None:
-    if _key(x) in cotangents:
-        return cotangents[_key(x)]
-    if unconnected == "raise":
+def _missing(y: Node, x: Node, connected: bool, unconnected: Unconnected) -> Node | None:
+    """Return what stands for a gradient that is not there: zeros where it is zero, or as the caller wants."""
+    if not connected and unconnected == "raise":
         raise GradientError(
             f"{describe(y)} does not depend on {describe(x)}; unconnected='zeros' gives zeros, 'none' gives None"
         )
     with source_of(x):
-        return _filled(0, x) if unconnected == "zeros" else None
+        return _filled(0, x) if connected or unconnected == "zeros" else None
 
 
 def _check_arguments(y: Node, xs: Sequence[Node], unconnected: str) -> None:

@@ -288,6 +288,10 @@ class Storage:
 Initializer: TypeAlias = Callable[[tuple[int, ...], Rng], ArrayLike]
 
 
+# keyed by the optimizer, which is held weakly
+Slots: TypeAlias = "weakref.WeakKeyDictionary[Any, dict[str, Variable]]"
+
+
 class Variable(Node):
     """A value that persists from run to run and is changed by updates.
 
@@ -302,14 +306,25 @@ class Variable(Node):
         What to convert the value to.
     slot : bool
         Whether it belongs to an optimizer: saved with the others, but left out of `get_variables`.
+    initializer : callable, optional
+        What `initialize` puts in, from a shape and a NumPy generator; without one it leaves the value.
+
+    Attributes
+    ----------
+    slots : mapping
+        What optimizers keep beside it: from the optimizer to its slots by name. A slot lives for as long
+        as both do.
 
     Notes
     -----
     The graph holds it weakly, where it holds what `variable` makes strongly.
     """
 
-    __slots__ = ("initializer", "slot", "storage", "trainable")
+    __slots__ = ("initializer", "slot", "slots", "storage", "trainable")
     kind = "variable"
+
+    initializer: Initializer | None
+    slots: "Slots"
 
     def __init__(
         self,
@@ -319,21 +334,24 @@ class Variable(Node):
         dtype: DtypeLike = None,
         *,
         slot: bool = False,
+        initializer: Initializer | None = None,
     ) -> None:
         source = user_source()
         with placing("Variable", source):
             array = to_array(value, None if dtype is None else as_dtype(dtype))
         self._setup(spec=Spec(Shape(array.shape), array.dtype), name=name, trainable=trainable, source=source)
         self.slot = slot
+        self.initializer = initializer
         self.storage.array[...] = array
         self.storage.initialized = True
 
     def _setup(self, spec: Spec, name: str | None, trainable: bool, source: Source | None) -> None:
         graph = get_default_graph()
         super().__init__(graph, spec, graph.unique_name(name or "variable"), source, next(_serials))
-        self.initializer: Initializer | None = None
+        self.initializer = None
         self.trainable = bool(trainable)
         self.slot = False
+        self.slots = weakref.WeakKeyDictionary()
         self.storage = Storage(spec)
         self.storage.label = describe(self)
         graph._adopt(self)
@@ -395,6 +413,11 @@ class Graph:
     """A container of nodes: their unique names, the variables, the random streams, the run time.
 
     It holds what `variable` made; every other node lives for as long as somebody uses it.
+
+    Attributes
+    ----------
+    slots : mapping
+        What optimizers keep for the graph as a whole, as `Variable.slots`.
     """
 
     def __init__(self) -> None:
@@ -407,6 +430,7 @@ class Graph:
         self._owned: dict[str, Variable] = {}
         self._variables: weakref.WeakValueDictionary[str, Variable] = weakref.WeakValueDictionary()
         self._runtime: Any = None
+        self.slots: Slots = weakref.WeakKeyDictionary()
         self.update_count = 0
 
     def __repr__(self) -> str:
@@ -640,9 +664,12 @@ def constant_in(graph: Graph, array: Array, name: str | None = None) -> Constant
     return node
 
 
-def random_key(name: str | None = None) -> Key:
-    """Return a node that seeds random numbers: four uint64, another value in every run."""
-    graph = get_default_graph()
+def random_key(name: str | None = None, graph: Graph | None = None) -> Key:
+    """Return a node that seeds random numbers: four uint64, another value in every run.
+
+    It belongs to `graph`, the default one where that is not given; an op uses that of its inputs.
+    """
+    graph = graph or get_default_graph()
     source = get_ambient().source or user_source()
     spec = Spec(Shape(4), np.dtype(np.uint64))
     node = Key(graph, spec, graph.unique_name(name or "key"), source, next(_serials))

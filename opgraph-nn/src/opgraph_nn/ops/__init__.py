@@ -1,0 +1,1 @@
+"""The ops of namespace ``nn``, a family a file."""

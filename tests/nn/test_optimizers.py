@@ -1,0 +1,284 @@
+import gc
+import math
+import weakref
+
+import numpy as np
+import pytest
+
+import opgraph as og
+import opgraph_nn as nn
+from opgraph_nn import optimizers
+
+rng = np.random.default_rng(6)
+W, B = rng.normal(size=(3, 2)), rng.normal(size=2)
+BATCHES = [rng.normal(size=(n, 3)) for n in (4, 5, 4, 6, 4)]
+
+
+def model(dtype=np.float64):
+    """Return a placeholder, two variables, and the loss sum((x @ w + b)**2)."""
+    x = og.placeholder((None, 3), dtype)
+    w, b = og.Variable(W.astype(dtype), name="w"), og.Variable(B.astype(dtype), name="b")
+    y = x @ w + b
+    return x, w, b, og.reduce_sum(y * y)
+
+
+def gradients(x, w, b):
+    y = 2 * (x @ w + b)
+    return x.T @ y, y.sum(0)
+
+
+def descend(optimizer, update):
+    """Run `optimizer` on the model, and the rule `update(state, g, t)` on arrays; compare what both reach.
+
+    `state` is a dict of one variable, its value under "w", everything else absent to begin with.
+    """
+    x, w, b, loss = model()
+    step = og.RunTime().compile([x], [loss], optimizer.minimize(loss))
+    states = [{"w": W.copy()}, {"w": B.copy()}]
+    for t, batch in enumerate(BATCHES, start=1):
+        step(batch)
+        for state, g in zip(states, gradients(batch, *(s["w"] for s in states)), strict=True):
+            update(state, g, t)
+        np.testing.assert_allclose(w.val, states[0]["w"], rtol=1e-11)
+        np.testing.assert_allclose(b.val, states[1]["w"], rtol=1e-11)
+
+
+def test_sgd_steps_down_the_gradient():
+    def update(state, g, t):
+        state["w"] = state["w"] - 0.01 * g
+
+    descend(optimizers.SGD(0.01), update)
+
+
+def test_sgd_with_momentum_follows_pytorch():
+    # torch.optim.SGD: the first buffer is g itself, and later ones mu * buffer + g
+    def update(state, g, t):
+        state["v"] = g if t == 1 else 0.9 * state["v"] + g
+        state["w"] = state["w"] - 0.01 * state["v"]
+
+    descend(optimizers.SGD(0.01, momentum=0.9), update)
+
+
+def test_sgd_with_nesterov_follows_pytorch():
+    def update(state, g, t):
+        state["v"] = g if t == 1 else 0.8 * state["v"] + g
+        state["w"] = state["w"] - 0.01 * (g + 0.8 * state["v"])
+
+    descend(optimizers.SGD(0.01, momentum=0.8, nesterov=True), update)
+
+
+# an epsilon this large would show if it stood inside of the root
+@pytest.mark.parametrize("epsilon", [1e-8, 0.1])
+@pytest.mark.parametrize(("beta1", "beta2"), [(0.9, 0.999), (0.5, 0.7), (0.0, 0.9), (0.9, 0.0)])
+def test_adam_follows_algorithm_1(beta1, beta2, epsilon):
+    def update(state, g, t):
+        state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+        state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+        m, v = state["m"] / (1 - beta1**t), state["v"] / (1 - beta2**t)
+        state["w"] = state["w"] - 0.01 * m / (np.sqrt(v) + epsilon)
+
+    descend(optimizers.Adam(0.01, beta1, beta2, epsilon), update)
+
+
+def test_adam_corrects_bias_without_loss_in_float32():
+    w = og.Variable(np.zeros(2, np.float32))
+    loss = og.reduce_sum(w * np.array([3.0, -0.5], np.float32))
+    # float32 holds 1 - beta2 as 1.19e-7, so that a correction in float32 would be off by a tenth
+    adam = optimizers.Adam(0.01, beta2=1 - 1e-7)
+    og.RunTime().compile([], [], adam.minimize(loss))()
+    np.testing.assert_allclose(w.val, [-0.01, 0.01], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", [optimizers.SGD(0.01, momentum=0.5), optimizers.Adam(0.01)])
+def test_updates_have_the_dtype_of_their_variables(optimizer, dtype):
+    x, w, b, loss = model(dtype)
+    updates = optimizer.minimize(loss)
+    assert {variable: value.dtype for variable, value in updates.items()} == {v: v.dtype for v in updates}
+    og.RunTime().compile([x], [loss], updates)(BATCHES[0].astype(dtype))
+    assert w.val.dtype == b.val.dtype == dtype
+    assert np.isfinite(w.val).all()
+    assert (w.val != W.astype(dtype)).any()
+
+
+def test_adam_of_float16_does_not_lose_its_epsilon():
+    w = og.Variable(np.zeros(2, np.float16))
+    updates = optimizers.Adam(0.5).minimize(og.reduce_sum(w * np.array([0, 1e-4], np.float16)))
+    og.RunTime().compile([], [], updates)()
+    np.testing.assert_allclose(w.val, [0, -0.5], rtol=1e-3)
+
+
+def test_slots_are_named_after_their_variable_and_kept_apart(graph):
+    _, w, b, loss = model()
+    with og.name_scope("training"):
+        updates = optimizers.Adam().minimize(loss)
+    slots = [v for v in updates if v.slot]
+    assert sorted(v.name for v in slots) == ["adam_step", "b/adam_m", "b/adam_v", "w/adam_m", "w/adam_v"]
+    assert not any(v.trainable for v in slots)
+    assert graph.get_variables(only_trainable=False) == [w, b]
+    momentum = optimizers.SGD(0.1, momentum=0.9).minimize(loss)
+    assert [v.name for v in momentum if v.slot] == ["w/sgd_momentum", "b/sgd_momentum"]
+    assert set(optimizers.SGD(0.1).minimize(loss)) == {w, b}
+
+
+def test_asking_again_finds_the_slots_of_before():
+    x, _, _, loss = model()
+    adam = optimizers.Adam(0.01)
+    first = adam.minimize(loss)
+    og.RunTime().compile([x], [], first)(BATCHES[0])
+    again = adam.minimize(loss * 2.0)
+    assert set(again) == set(first)
+    assert {v.name: v for v in again}["adam_step"].val == 1
+    assert not {v for v in optimizers.Adam().minimize(loss) if v.slot} & set(first)
+
+
+def test_one_optimizer_counts_the_steps_of_each_graph_apart():
+    adam = optimizers.Adam()
+    steps = []
+    for _ in range(2):
+        with og.Graph().as_default_graph():
+            steps += [v for v in adam.minimize(model()[-1]) if v.name == "adam_step"]
+    assert len(steps) == 2
+    assert steps[0].graph is not steps[1].graph
+
+
+def test_slots_are_made_in_the_graph_of_the_loss():
+    _, w, _, loss = model()
+    with og.Graph().as_default_graph():
+        updates = optimizers.Adam().minimize(loss)
+    assert {node.graph for pair in updates.items() for node in pair} == {w.graph}
+
+
+def test_initializing_variables_sets_slots_back_to_zero(graph):
+    x, _, _, loss = model()
+    updates = optimizers.Adam().minimize(loss)
+    og.RunTime().compile([x], [], updates)(BATCHES[0])
+    slots = [v for v in updates if v.slot]
+    assert all(v.val.any() for v in slots)
+    graph.initialize_variables()
+    assert not any(v.val.any() for v in slots)
+
+
+def test_an_optimizer_keeps_no_variable_alive():
+    optimizer = optimizers.SGD(0.1, momentum=0.9)
+    w = og.Variable(np.ones(2))
+    optimizer.minimize(og.reduce_sum(w * w))
+    alive = weakref.ref(w)
+    del w
+    gc.collect()
+    assert alive() is None
+
+
+def test_only_trainable_variables_that_count_are_changed_by_default():
+    w, fixed = og.Variable(2.0, name="w"), og.Variable(3.0, name="fixed", trainable=False)
+    other, count = og.Variable(5.0, name="other"), og.Variable(np.array(7), name="count")
+    loss = w * fixed * count
+    assert list(optimizers.SGD(0.1).minimize(loss)) == [w]
+    assert list(optimizers.SGD(0.1).minimize(loss, [fixed])) == [fixed]
+    del other
+
+
+def test_the_elements_of_a_loss_are_summed():
+    x, w, _, _ = model()
+    updates = optimizers.SGD(0.5).minimize(x @ w)
+    og.RunTime().compile([x], [], updates)(BATCHES[0])
+    np.testing.assert_allclose(w.val, W - 0.5 * BATCHES[0].sum(0)[:, None], rtol=1e-12)
+
+
+def test_a_model_behind_a_long_chain_is_trained():
+    w = og.Variable(1.0)
+    y = w
+    for _ in range(20_000):
+        y = y + 1.0
+    step = og.RunTime().compile([], [y], optimizers.SGD(0.25).minimize(y))
+    assert step()[0] == 20_001
+    assert w.val == 0.75
+
+
+def test_adam_learns_to_tell_classes_apart():
+    points = np.concatenate([rng.normal(size=(50, 2)) + c for c in ([3, 0], [-3, 0], [0, 5])]).astype(np.float32)
+    classes = np.repeat(np.eye(3), 50, axis=0)
+    x, labels = og.placeholder((None, 2)), og.placeholder((None, 3))
+    hidden = nn.initializers.HeNormalInitializer(seed=0)
+    w1, w2 = og.Variable(hidden((2, 8)), dtype=np.float32), og.Variable(hidden((8, 3)), dtype=np.float32)
+    logits = nn.relu(x @ w1) @ w2
+    loss = og.reduce_mean(nn.softmax_cross_entropy_loss(labels, logits))
+    step = og.RunTime().compile([x, labels], [loss, logits], optimizers.Adam(0.05).minimize(loss))
+    losses = [step(points, classes)[0] for _ in range(100)]
+    assert losses[-1] < 0.1 * losses[0]
+    assert (step(points, classes)[1].argmax(1) == classes.argmax(1)).mean() > 0.97
+
+
+def test_a_given_variable_that_does_not_count_raises():
+    _, w, _, loss = model()
+    other = og.Variable(1.0, name="other")
+    message = r"minimize: <reduce_sum .*> does not depend on <variable 'other' \(\) float32>; leave it out"
+    with pytest.raises(og.GradientError, match=message) as caught:
+        optimizers.SGD(0.1).minimize(loss, [w, other])
+    assert "test_optimizers.py" in str(caught.value)
+
+
+def test_a_loss_without_trainable_variables_raises():
+    x = og.placeholder((2,), name="x")
+    with pytest.raises(og.GradientError, match=r"minimize: <multiply .*> depends on no trainable variable"):
+        optimizers.SGD(0.1).minimize(x * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("variables", "error", "message"),
+    [
+        (lambda: [og.placeholder((2,), name="x")], og.ArgumentError, "variables holds <placeholder 'x'"),
+        (lambda: [og.Variable(np.array(3), name="n")], og.GradientError, "only floating-point values have gradients"),
+    ],
+)
+def test_what_cannot_be_optimized_raises(variables, error, message):
+    loss = model()[-1]
+    with pytest.raises(error, match=message):
+        optimizers.SGD(0.1).minimize(loss, variables())
+
+
+def test_a_loss_that_is_no_node_raises():
+    with pytest.raises(og.GradientError, match=r"minimize: loss must be a node, not 1.0"):
+        optimizers.SGD(0.1).minimize(1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optimizers.SGD(-0.1), r"SGD: learning_rate must be a number in \[0, inf\), not -0.1"),
+        (lambda: optimizers.SGD(math.inf), r"SGD: learning_rate must be a number in \[0, inf\), not inf"),
+        (lambda: optimizers.SGD("0.1"), r"SGD: learning_rate must be a number in \[0, inf\), not '0.1'"),
+        (lambda: optimizers.SGD(0.1, momentum=1.0), r"SGD: momentum must be a number in \[0, 1\), not 1.0"),
+        (lambda: optimizers.SGD(0.1, nesterov=True), "SGD: nesterov needs a momentum above 0"),
+        (lambda: optimizers.Adam(math.nan), r"Adam: learning_rate must be a number in \[0, inf\), not nan"),
+        (lambda: optimizers.Adam(beta1=1), r"Adam: beta1 must be a number in \[0, 1\), not 1"),
+        (lambda: optimizers.Adam(beta2=-0.1), r"Adam: beta2 must be a number in \[0, 1\), not -0.1"),
+        (lambda: optimizers.Adam(epsilon=True), r"Adam: epsilon must be a number in \[0, inf\), not True"),
+    ],
+)
+def test_arguments_out_of_range_are_named(make, message):
+    with pytest.raises(og.ArgumentError, match=message) as caught:
+        make()
+    assert "test_optimizers.py" in str(caught.value)
+
+
+def test_an_optimizer_keeps_no_graph_alive():
+    optimizer = optimizers.Adam()
+    graphs = []
+    for _ in range(5):
+        with og.Graph().as_default_graph() as graph:
+            w = og.variable((3,), lambda shape, rng: np.ones(shape), name="w")
+            optimizer.minimize(og.reduce_sum(w * w))
+        graphs.append(weakref.ref(graph))
+        del graph, w
+    gc.collect()
+    assert [ref() for ref in graphs] == [None] * 5
+
+
+def test_a_variable_keeps_no_optimizer_s_slots_alive():
+    w = og.Variable(np.ones(3), name="w")
+    for _ in range(5):
+        optimizers.Adam().minimize(og.reduce_sum(w * w))
+    gc.collect()
+    assert len(w.slots) == 0
+    assert [v.name for v in w.graph.get_variables(only_trainable=False)] == ["w"]
