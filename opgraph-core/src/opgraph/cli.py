@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         code: int = args.run(args)
+        sys.stdout.flush()
     except OpgraphError as error:
         print(f"opgraph: {error}", file=sys.stderr)
         return 1
