@@ -28,14 +28,8 @@ from opgraph.errors import (
     user_source,
 )
 from opgraph.graph import (
-    Call,
-    Constant,
     Graph,
     Initializer,
-    Key,
-    Node,
-    NodeLike,
-    Placeholder,
     Variable,
     constant,
     get_default_graph,
@@ -44,6 +38,7 @@ from opgraph.graph import (
     random_key,
     variable,
 )
+from opgraph.node import Call, Constant, Key, Node, NodeLike, Placeholder
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.registry import front_door, front_door_for, make_op, register
 from opgraph.runtime import Program, RunTime, generator

@@ -8,7 +8,8 @@ import numpy as np
 
 from opgraph.build import as_node, describe_inputs
 from opgraph.errors import ArgumentError, GradientError, OpgraphError, placing, user_source
-from opgraph.graph import Call, Node, NodeLike, constant_in, describe, source_of
+from opgraph.graph import constant_in, source_of
+from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Elementwise
 from opgraph.ops.elementwise import cast
 from opgraph.ops.shape import broadcast_like, sum_to

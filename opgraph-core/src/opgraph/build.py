@@ -7,7 +7,8 @@ import numpy as np
 
 from opgraph.convert import cast_checked, is_weak, natural_array, to_array, weak_dtype
 from opgraph.errors import ArgumentError, GraphError, KernelError, OpgraphError, user_source
-from opgraph.graph import Call, Node, NodeLike, constant_in, describe, get_ambient
+from opgraph.graph import constant_in, get_ambient
+from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Array, Op, Specs
 from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, promote_dtypes
 

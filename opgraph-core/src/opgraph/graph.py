@@ -1,4 +1,4 @@
-"""The static graph: nodes, the calls that make them, and the graph that names them."""
+"""The static graph: what names nodes and holds variables, and the functions that make its leaves."""
 
 import contextlib
 import itertools
@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,254 +24,9 @@ from opgraph.errors import (
     placing,
     user_source,
 )
-from opgraph.op import Array, Op, Rng, Specs
+from opgraph.node import Call, Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
+from opgraph.op import Array, Rng
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
-
-_serials = itertools.count()
-
-
-class _Above:
-    """What nodes and graphs need from the layers above, which fill it in when they are imported."""
-
-    function: Callable[[str], Callable[..., "Node"]]
-    make_runtime: Callable[[], Any]
-
-
-above = _Above()
-
-
-class Node:
-    """One value of a graph.
-
-    Nodes compare and hash by identity, so that they serve as keys; arithmetic on them makes new nodes.
-
-    Attributes
-    ----------
-    spec : Spec
-        The static shape, ``None`` where a size is unknown, and the dtype.
-    name : str
-        Unique in the graph.
-    graph : Graph
-    call : Call or None
-        What makes the value; None for placeholders, variables, constants and keys.
-    index : int
-        Which of the call's outputs this is.
-    source : Source or None
-        The user's line that made it.
-    """
-
-    __slots__ = ("__weakref__", "call", "graph", "index", "name", "serial", "source", "spec")
-
-    # the operators of ndarray give way, so that ``array + node`` asks the node
-    __array_ufunc__ = None
-    __array_priority__ = 1000
-
-    kind: ClassVar[str] = "node"
-
-    def __init__(self, graph: "Graph", spec: Spec, name: str, source: Source | None, serial: int) -> None:
-        self.graph = graph
-        self.spec = spec
-        self.name = name
-        self.source = source
-        self.serial = serial
-        self.call: Call | None = None
-        self.index = 0
-
-    @property
-    def shape(self) -> Shape:
-        """The static shape."""
-        return self.spec.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype."""
-        return self.spec.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return len(self.spec.shape)
-
-    @property
-    def inputs(self) -> "tuple[Node, ...]":
-        """The inputs of the call that makes this node; empty for a leaf."""
-        return self.call.inputs if self.call is not None else ()
-
-    def __repr__(self) -> str:
-        return f"<{describe(self)}>"
-
-    def __call__(self, feeds: "Mapping[Node, Any] | None" = None) -> Array:
-        """Run the graph's `RunTime` for this node's value."""
-        return self.graph.get_runtime().run(self, feeds)  # type: ignore[no-any-return]  # the layer above
-
-    def __bool__(self) -> bool:
-        raise self._unsupported("has no truth value before it is run; run it, then test the array")
-
-    def __iter__(self) -> Iterator["Node"]:
-        raise self._unsupported("cannot be iterated over; loop over indices instead")
-
-    def __len__(self) -> int:
-        raise self._unsupported("has no len(); ask for .shape[0], which is None where unknown")
-
-    def _unsupported(self, what: str) -> DtypeError:
-        return DtypeError(f"{describe(self)} {what}").located("node", source=user_source())
-
-    def __add__(self, other: "NodeLike") -> "Node":
-        return above.function("core.add")(self, other)
-
-    def __radd__(self, other: "NodeLike") -> "Node":
-        return above.function("core.add")(other, self)
-
-    def __sub__(self, other: "NodeLike") -> "Node":
-        return above.function("core.subtract")(self, other)
-
-    def __rsub__(self, other: "NodeLike") -> "Node":
-        return above.function("core.subtract")(other, self)
-
-    def __mul__(self, other: "NodeLike") -> "Node":
-        return above.function("core.multiply")(self, other)
-
-    def __rmul__(self, other: "NodeLike") -> "Node":
-        return above.function("core.multiply")(other, self)
-
-    def __truediv__(self, other: "NodeLike") -> "Node":
-        return above.function("core.divide")(self, other)
-
-    def __rtruediv__(self, other: "NodeLike") -> "Node":
-        return above.function("core.divide")(other, self)
-
-    def __matmul__(self, other: "NodeLike") -> "Node":
-        return above.function("core.matmul")(self, other)
-
-    def __rmatmul__(self, other: "NodeLike") -> "Node":
-        return above.function("core.matmul")(other, self)
-
-    def __neg__(self) -> "Node":
-        return above.function("core.negative")(self)
-
-    def __pos__(self) -> "Node":
-        return self
-
-    @property
-    def T(self) -> "Node":  # NumPy's name
-        """The node with its dimensions in reverse order."""
-        return above.function("core.transpose")(self)
-
-    def reshape(self, *shape: Any) -> "Node":
-        """Return the node in another shape; one size may be -1."""
-        listed = len(shape) == 1 and isinstance(shape[0], Sequence)
-        return above.function("core.reshape")(self, shape[0] if listed else shape)
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> "Node":
-        """Return the sum over `axis`."""
-        return above.function("core.reduce_sum")(self, axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> "Node":
-        """Return the mean over `axis`."""
-        return above.function("core.reduce_mean")(self, axis, keepdims)
-
-    def astype(self, dtype: DtypeLike) -> "Node":
-        """Return the node in another dtype, itself where it has that one already."""
-        return above.function("core.cast")(self, dtype)
-
-
-NodeLike: TypeAlias = Node | ArrayLike
-
-
-class Update(NamedTuple):
-    """`variable` takes `value` when the call that holds this runs; `order` settles who comes first."""
-
-    order: int
-    variable: "Variable"
-    value: Node
-
-
-class Call:
-    """One application of an op: its inputs, and where the user wrote it.
-
-    Outputs are held weakly and made again when asked for, so that a graph nobody holds is freed.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_outputs",
-        "graph",
-        "inputs",
-        "name",
-        "op",
-        "serial",
-        "source",
-        "specs",
-        "updates",
-    )
-
-    def __init__(
-        self, graph: "Graph", op: Op, inputs: tuple[Node, ...], specs: Specs, name: str, source: Source | None
-    ) -> None:
-        self.graph = graph
-        self.op = op
-        self.inputs = inputs
-        self.specs = specs
-        self.name = name
-        self.source = source
-        self.serial = next(_serials)
-        self.updates: tuple[Update, ...] = ()
-        self._outputs: list[weakref.ref[Node] | None] = [None] * len(specs)
-
-    def output(self, index: int) -> Node:
-        """Return the node of one output, the same for as long as somebody holds it."""
-        with self.graph._lock:
-            ref = self._outputs[index]
-            node = ref() if ref is not None else None
-            if node is None:
-                name = f"{self.name}:{index}" if index else self.name
-                node = Node(self.graph, self.specs[index], name, self.source, self.serial)
-                node.call = self
-                node.index = index
-                self._outputs[index] = weakref.ref(node)
-        return node
-
-    @property
-    def outputs(self) -> tuple[Node, ...]:
-        """All outputs, the hidden ones too."""
-        return tuple(self.output(i) for i in range(len(self.specs)))
-
-    @property
-    def visible(self) -> int:
-        """How many outputs are not hidden."""
-        return len(self.specs) - self.op.hidden
-
-    def __repr__(self) -> str:
-        return f"<call {self.name!r}: {self.op!r}>"
-
-
-class Placeholder(Node):
-    """A value that is fed at run time."""
-
-    __slots__ = ()
-    kind = "placeholder"
-
-
-class Constant(Node):
-    """A value that never changes; `value` is a read-only array of its own."""
-
-    __slots__ = ("value",)
-    kind = "constant"
-
-    value: Array
-
-
-class Key(Node):
-    """The seed of random numbers: different in every run, the same all through one.
-
-    Its value, four uint64, is made of the run time's seed, the `stream` number that the graph gave it,
-    and the run's step; `og.generator` turns it into a NumPy generator.
-    """
-
-    __slots__ = ("stream",)
-    kind = "key"
-
-    stream: int
 
 
 class Storage:
@@ -347,7 +102,7 @@ class Variable(Node):
 
     def _setup(self, spec: Spec, name: str | None, trainable: bool, source: Source | None) -> None:
         graph = get_default_graph()
-        super().__init__(graph, spec, graph.unique_name(name or "variable"), source, next(_serials))
+        super().__init__(graph, spec, graph.unique_name(name or "variable"), source, next_serial())
         self.initializer = None
         self.trainable = bool(trainable)
         self.slot = False
@@ -533,7 +288,7 @@ class Graph:
             node = as_update(variable, value)
         with self._lock:
             self.update_count += 1
-            when.call.updates += (Update(next(_serials), variable, node),)
+            when.call.updates += (Update(next_serial(), variable, node),)
 
     def next_stream(self) -> int:
         """Return a number that no other key of this graph has."""
@@ -610,7 +365,7 @@ def placeholder(shape: ShapeLike, dtype: DtypeLike = None, name: str | None = No
     with placing("placeholder", source):
         spec = Spec(Shape(shape), get_default_dtype() if dtype is None else as_dtype(dtype))
     graph = get_default_graph()
-    return Placeholder(graph, spec, graph.unique_name(name or "placeholder"), source, next(_serials))
+    return Placeholder(graph, spec, graph.unique_name(name or "placeholder"), source, next_serial())
 
 
 def variable(
@@ -658,7 +413,7 @@ def constant_in(graph: Graph, array: Array, name: str | None = None) -> Constant
     """Return a node of `graph` that holds a copy of `array`."""
     source = get_ambient().source or user_source()
     spec = Spec(Shape(array.shape), array.dtype)
-    node = Constant(graph, spec, graph.unique_name(name or "constant"), source, next(_serials))
+    node = Constant(graph, spec, graph.unique_name(name or "constant"), source, next_serial())
     node.value = np.array(array, order="C")
     node.value.flags.writeable = False
     return node
@@ -672,15 +427,9 @@ def random_key(name: str | None = None, graph: Graph | None = None) -> Key:
     graph = graph or get_default_graph()
     source = get_ambient().source or user_source()
     spec = Spec(Shape(4), np.dtype(np.uint64))
-    node = Key(graph, spec, graph.unique_name(name or "key"), source, next(_serials))
+    node = Key(graph, spec, graph.unique_name(name or "key"), source, next_serial())
     node.stream = graph.next_stream()
     return node
-
-
-def describe(node: Node) -> str:
-    """Return what a message calls a node: ``placeholder 'images' (None, 784) float32``."""
-    kind = node.call.op.short_name() if node.call is not None else node.kind
-    return f"{kind} {node.name!r} {node.spec}"
 
 
 def as_update(variable: Variable, value: NodeLike) -> Node:

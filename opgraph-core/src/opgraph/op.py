@@ -16,7 +16,7 @@ from opgraph.errors import ArgumentError, OpgraphError
 from opgraph.spec import Shape, Spec, as_dtype, broadcast_shapes, promote_dtypes
 
 if TYPE_CHECKING:
-    from opgraph.graph import Node
+    from opgraph.node import Node
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = tuple[Array, ...]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from opgraph import graph
 from opgraph.build import apply_all, promote
 from opgraph.errors import (
     ArgumentError,
@@ -19,7 +18,7 @@ from opgraph.errors import (
     hide_frames,
     user_source,
 )
-from opgraph.graph import Node
+from opgraph.node import Node, above
 from opgraph.op import Elementwise, Op
 
 if TYPE_CHECKING:
@@ -375,4 +374,4 @@ class Namespace:
         return f"<ops of namespace {self._name!r}>"
 
 
-graph.above.function = get_function
+above.function = get_function

@@ -22,17 +22,8 @@ from opgraph.errors import (
     placing,
     user_source,
 )
-from opgraph.graph import (
-    Graph,
-    Node,
-    NodeLike,
-    Placeholder,
-    Variable,
-    above,
-    as_update,
-    describe,
-    uninitialized,
-)
+from opgraph.graph import Graph, Variable, as_update, uninitialized
+from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array, Kernel, Op, Rng, Specs
 from opgraph.passes import GRAPH_PASSES
 from opgraph.passes.bind import bind

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from opgraph.errors import DtypeError
-from opgraph.graph import Node, NodeLike
+from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.registry import front_door
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from opgraph.build import apply, as_node, promote
 from opgraph.errors import ArgumentError
-from opgraph.graph import Node, NodeLike
+from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.shape import Axes, broadcast_like, count, expand_dims
 from opgraph.registry import front_door_for, make_op

@@ -12,7 +12,7 @@ import numpy as np
 
 from opgraph.build import apply, as_node
 from opgraph.errors import ArgumentError, ShapeError
-from opgraph.graph import Node, NodeLike
+from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.registry import front_door_for, make_op
 from opgraph.spec import (

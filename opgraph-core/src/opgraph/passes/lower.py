@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from opgraph.graph import Call, Constant, Key, Node, Placeholder, Update, Variable
+from opgraph.graph import Variable
+from opgraph.node import Call, Constant, Key, Node, Placeholder, Update
 from opgraph.op import Array
 from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
