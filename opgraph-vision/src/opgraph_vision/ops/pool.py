@@ -1,0 +1,268 @@
+"""Max pooling in two dimensions."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import opgraph as og
+from opgraph_vision.ops.window import Grid, Padding, Pair, Size, as_pair, check_images, count_windows
+
+
+class Pooling(og.Op):
+    """What max pooling and its gradients share: a window of fixed size."""
+
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: Padding = "VALID"
+
+    def output_shape(self, x: og.Spec) -> og.Shape:
+        """Return the shape of the pooled `x`; raise where it cannot be pooled."""
+        check_images("x", x)
+        if min(self.kernel_size) < 1:
+            raise og.ArgumentError(f"kernel_size {self.kernel_size}: both must be at least 1")
+        counts = count_windows(x.shape[1:3], self.kernel_size, self.strides, self.padding)
+        return og.Shape(x.shape[0], *counts, x.shape[3])
+
+    def check_pooled(self, what: str, spec: og.Spec, x: og.Spec) -> None:
+        """Raise where `spec` does not have the shape of the pooled `x`."""
+        expected = self.output_shape(x)
+        if not spec.shape.compatible_with(expected):
+            raise og.ShapeError(f"{what} {spec.shape} does not fit the pooled shape {expected}")
+
+    def grid(self, x: Sequence[Size], y: Sequence[Size]) -> Grid:
+        """Return the windows on images `x` for the pooled `y`; both are shapes, known in full."""
+        return Grid.of(x, y, self.kernel_size, self.strides)
+
+    def scatter(self, g: og.Node, argmax: og.Node, x: og.Node) -> og.Node:
+        """Return `g` put where each window has its maximum, in the shape of `x`."""
+        return og.apply(MaxPool2DScatter(self.kernel_size, self.strides, self.padding), g, argmax, x)
+
+    def gather(self, x: og.Node, argmax: og.Node) -> og.Node:
+        """Return what stands in `x` where each window has its maximum."""
+        return og.apply(MaxPool2DGather(self.kernel_size, self.strides, self.padding), x, argmax)
+
+
+class MaxPool2D(Pooling, name="vision.maxpool2d"):
+    """Take each window's maximum: (N, H, W, C) -> (N, H', W', C).
+
+    A second, hidden output says where in its window the maximum is: the number of the element, in
+    row-major order. Of equal ones it is the first; of a window that holds NaN, the first NaN.
+    """
+
+    hidden = 1
+    info = og.OpInfo(tie_policy="first")
+
+    def infer(self, ins: og.Specs) -> og.Specs:
+        (x,) = ins
+        if x.dtype.kind == "c":
+            raise og.DtypeError("complex numbers have no maximum")
+        shape = self.output_shape(x)
+        return (x.with_shape(shape), og.Spec(shape, np.min_scalar_type(math.prod(self.kernel_size))))
+
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        y, argmax = outs
+        return (y.with_dtype(bool), argmax)
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x,), (y, argmax), (mask, marks) = ins, outs, scratch
+        taps = list(self.grid(x.shape, y.shape).taps())
+        y[...] = _lowest(y.dtype)
+        for _, w, p in taps:
+            np.maximum(y[w], x[p], out=y[w])
+
+        # of equal ones the first has the greatest mark; padding is never looked at, so it has none
+        argmax[...] = 0
+        has_nan = y.dtype.kind == "f" and np.isnan(y, out=mask).any()
+        for element, w, p in taps:
+            found = np.equal(x[p], y[w], out=mask[w])
+            if has_nan:  # it equals nothing, and is the maximum wherever it is
+                found |= np.isnan(x[p])
+            np.multiply(found, argmax.dtype.type(len(taps) - element), out=marks[w])
+            np.maximum(argmax[w], marks[w], out=argmax[w])
+        np.subtract(len(taps), argmax, out=argmax)
+
+    def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
+        (x,), (_, argmax), (g, _) = ins, outs, cotangents
+        return (self.scatter(g, argmax, x),)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
+        for case in _CASES:
+            yield og.Sample((case.images(rng),), case.attrs, id=case.id)
+        x = rng.normal(size=(2, 5, 7, 3))
+        exceeds = {"kernel_size": (6, 4), "strides": (1, 2)}
+        yield og.Sample((x,), exceeds, raises=og.ShapeError, id="window exceeds image")
+        yield og.Sample((x[0],), exceeds | {"padding": "SAME"}, raises=og.ShapeError, id="a single image")
+        yield og.Sample((x,), exceeds | {"kernel_size": (0, 2)}, raises=og.ArgumentError, id="no window")
+        yield og.Sample((x,), exceeds | {"strides": (2, -1)}, raises=og.ArgumentError, id="no stride")
+
+
+class MaxPool2DScatter(Pooling, name="vision._maxpool2d_scatter"):
+    """Put each window's value where its maximum was: (N, H', W', C), argmax, like x -> (N, H, W, C).
+
+    Where windows overlap, values for one pixel add up.
+    """
+
+    inputs = ("g", "argmax", "x")
+    info = og.OpInfo(multilinear=(0,))
+
+    def infer(self, ins: og.Specs) -> og.Specs:
+        g, argmax, x = ins
+        self.check_pooled("cotangent", g, x)
+        self.check_pooled("argmax", argmax, x)
+        return (g.with_shape(x.shape),)
+
+    def shape_only(self, n: int) -> frozenset[int]:
+        return frozenset({2})
+
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        g = ins[0]
+        return (g.with_dtype(bool), g)
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (g, argmax, _), (dx,), (mask, chosen) = ins, outs, scratch
+        dx[...] = 0
+        for element, w, p in self.grid(dx.shape, g.shape).taps():
+            dx[p] += _choose(g[w], argmax[w], element, mask[w], chosen[w])
+
+    def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
+        (_, argmax, _), (h,) = ins, cotangents
+        return (self.gather(h, argmax), None, None)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
+        for case in _CASES:
+            g, argmax, x = rng.normal(size=case.y), case.argmax(rng), np.zeros(case.x)
+            yield og.Sample((g, argmax, x), case.attrs, id=case.id)
+        g, argmax, x = rng.normal(size=(2, 6, 5, 3)), rng.integers(0, 6, (2, 6, 5, 3)), np.zeros((2, 8, 13, 1))
+        yield og.Sample((g, argmax, x), _CASES[1].attrs, raises=og.ShapeError, id="channels differ")
+
+
+class MaxPool2DGather(Pooling, name="vision._maxpool2d_gather"):
+    """Take from each window what stands where its maximum was: (N, H, W, C), argmax -> (N, H', W', C)."""
+
+    inputs = ("x", "argmax")
+    info = og.OpInfo(multilinear=(0,))
+
+    def infer(self, ins: og.Specs) -> og.Specs:
+        x, argmax = ins
+        self.check_pooled("argmax", argmax, x)
+        return (x.with_shape(self.output_shape(x)),)
+
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        y = outs[0]
+        return (y.with_dtype(bool), y)
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x, argmax), (y,), (mask, chosen) = ins, outs, scratch
+        y[...] = 0  # stays where argmax points into the padding, which the scatter leaves out
+        for element, w, p in self.grid(x.shape, y.shape).taps():
+            y[w] += _choose(x[p], argmax[w], element, mask[w], chosen[w])
+
+    def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
+        (x, argmax), (h,) = ins, cotangents
+        return (self.scatter(h, argmax, x), None)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
+        for case in _CASES:
+            yield og.Sample((rng.normal(size=case.x), case.argmax(rng)), case.attrs, id=case.id)
+        x, argmax = rng.normal(size=(2, 8, 13, 1)), rng.integers(0, 6, (2, 6, 5, 3))
+        yield og.Sample((x, argmax), _CASES[1].attrs, raises=og.ShapeError, id="channels differ")
+
+
+@og.front_door_for(MaxPool2D)
+def maxpool2d(x: og.NodeLike, kernel_size: Pair, strides: Pair | None = None, padding: Padding = "VALID") -> og.Node:
+    """Take each window's maximum: (N, H, W, C) -> (N, H', W', C).
+
+    A tie sends its gradient to the first maximum in row-major order. A window that holds NaN gives NaN,
+    as ``numpy.max`` does, and sends its gradient to the first of them.
+
+    Parameters
+    ----------
+    x : (N, H, W, C)
+        Images, channels last. N, H and W may be unknown.
+    kernel_size : int or pair of int
+        Height and width of the window.
+    strides : int or pair of int, optional
+        By how many pixels windows follow each other, down and across; by default they meet edge to edge.
+    padding : {"VALID", "SAME"}
+        ``"VALID"`` takes the windows that lie inside the images: H' = floor((H - kh) / stride) + 1.
+        ``"SAME"`` lets them reach beyond, so that H' = ceil(H / stride), as TensorFlow does it: evenly, the
+        odd row or column at the end. What lies outside is never the maximum.
+
+    Returns
+    -------
+    Node, (N, H', W', C)
+        Of the dtype of `x`.
+
+    Raises
+    ------
+    ShapeError
+        Where `x` is not four-dimensional, or the window exceeds images that are not padded.
+    ArgumentError
+        For a window or strides below 1, or another padding.
+    DtypeError
+        For complex numbers, which have no order.
+    """
+    size = as_pair(kernel_size)
+    steps = size if strides is None else as_pair(strides)
+    return og.apply(og.make_op(MaxPool2D, kernel_size=size, strides=steps, padding=padding), og.as_node(x))
+
+
+def _lowest(dtype: np.dtype[Any]) -> Any:
+    """Return what no value of `dtype` is below."""
+    if dtype.kind == "f":
+        return -np.inf
+    return False if dtype.kind == "b" else np.iinfo(dtype).min
+
+
+def _choose(values: og.Array, argmax: og.Array, element: int, mask: og.Array, out: og.Array) -> og.Array:
+    """Return `out` with the `values` whose `argmax` is `element`, and 0 in place of the others."""
+    is_finite = np.isfinite(values, out=mask).all()
+    np.equal(argmax, element, out=mask)
+    if is_finite:
+        return np.multiply(values, mask, out=out)  # a masked copy would take ten times as long
+    out[...] = 0
+    np.copyto(out, values, where=mask)
+    return out
+
+
+class _Case(NamedTuple):
+    """A pooling for samples: its attributes, and the shapes of images and result."""
+
+    id: str
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int]
+    padding: Padding
+    x: tuple[int, ...]
+    y: tuple[int, ...]
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return {"kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding}
+
+    def images(self, rng: np.random.Generator) -> og.Array:
+        """Return images whose values in a window lie so far apart that no small step changes the order."""
+        count, height, width, channels = self.x
+        rows, columns = np.indices((height, width)) % np.reshape(self.kernel_size, (2, 1, 1))
+        levels = np.arange(math.prod(self.kernel_size)) - (math.prod(self.kernel_size) - 1) / 2
+        values = rng.permuted(np.broadcast_to(levels, (count, channels, levels.size)), axis=2)
+        # wherever a window lies, it holds each remainder once
+        return values[:, :, rows * self.kernel_size[1] + columns].transpose(0, 2, 3, 1)
+
+    def argmax(self, rng: np.random.Generator) -> og.Array:
+        """Return any element of each window."""
+        return rng.integers(0, self.kernel_size[0] * self.kernel_size[1], self.y)
+
+
+_CASES = [
+    _Case("edge to edge", (2, 3), (2, 3), "VALID", (1, 8, 15, 6), (1, 4, 5, 6)),
+    _Case("overlapping", (3, 4), (1, 2), "VALID", (2, 8, 13, 1), (2, 6, 5, 1)),
+    _Case("odd margins", (3, 2), (2, 3), "SAME", (1, 8, 13, 6), (1, 4, 5, 6)),
+    _Case("mostly padding", (4, 5), (3, 2), "SAME", (5, 3, 2, 6), (5, 1, 1, 6)),
+    _Case("gaps between windows", (1, 2), (2, 3), "VALID", (4, 9, 8, 6), (4, 5, 3, 6)),
+    _Case("no images", (3, 2), (1, 1), "VALID", (0, 4, 5, 6), (0, 2, 4, 6)),
+]
