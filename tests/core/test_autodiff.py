@@ -89,7 +89,7 @@ def test_only_floats_have_gradients():
         og.grad(x * i, [x, i])
     with pytest.raises(og.GradientError, match="y is add 'add' .* int64; only floating-point"):
         og.grad(i + i, x)
-    with pytest.raises(og.GradientError, match="x must be a node, not 'x'"):
+    with pytest.raises(og.GradientError, match="xs must hold nodes, not 'x'"):
         og.grad(x * 2.0, ["x"])
 
 
@@ -345,3 +345,46 @@ def test_a_gradient_that_is_zero_is_not_one_that_does_not_exist():
         og.grad(og.broadcast_like(other, x), x)
     with pytest.raises(og.GradientError, match="does not depend on placeholder 'x'"):
         og.grad(y, [x], stopped=[y.inputs[0]])
+
+
+def test_a_cotangent_must_have_the_run_time_shape():
+    x = og.placeholder((None,), dtype=np.float64, name="x")
+    a = og.Variable(np.array([5.0]))
+    rt = og.RunTime()
+    gradient = og.grad(x * a, a, cotangent=np.ones(3))
+    assert rt.run(gradient, {x: [1.0, 2.0, 3.0]}).tolist() == [6.0]
+    for size in (1, 2):
+        with pytest.raises(og.ShapeError, match=r"x has shape \(3,\) where that of like is wanted"):
+            rt.run(gradient, {x: np.ones(size)})
+    with pytest.raises(og.ShapeError, match=r"x has shape \(1,\) where that of like is wanted"):
+        rt.run(og.grad(x * a, a, cotangent=[1.0]), {x: np.ones(3)})
+
+
+def test_a_cotangent_or_a_stopped_node_of_another_graph_is_refused():
+    x = scalar("x")
+    with og.Graph().as_default_graph():
+        foreign = scalar("foreign")
+    with pytest.raises(og.GradientError, match="cotangent placeholder 'foreign' .* is a node of another graph"):
+        og.grad(x * x, x, cotangent=foreign)
+    with pytest.raises(og.GradientError, match="placeholder 'foreign' .* is a node of another graph"):
+        og.grad(x * x, x, stopped=[foreign])
+    with pytest.raises(og.GradientError, match="cotangent is complex128"):
+        og.grad(x * x, x, cotangent=og.constant(np.array(1j)))
+
+
+def test_one_node_where_several_belong_is_pointed_out():
+    x = scalar("x")
+    with pytest.raises(og.GradientError, match="stopped must be a sequence of nodes, not <placeholder 'x'"):
+        og.grad(x * x, x, stopped=x)
+    with pytest.raises(og.GradientError, match="xs must be a sequence of nodes, not 5"):
+        og.grad(x * x, 5)
+
+
+def test_the_gradient_of_a_float16_mean_does_not_overflow():
+    x = og.placeholder((None,), dtype=np.float16)
+    mean = og.reduce_mean(x)
+    value, gradient = og.RunTime().run([mean, og.grad(mean, x)], {x: np.ones(70_000, np.float16)})
+    assert value == 1.0
+    assert value.dtype == gradient.dtype == np.float16
+    assert gradient[0] == np.float16(1 / 70_000)
+    assert og.RunTime().run(mean, {x: np.full(30_000, 3.0)}) == 3.0

@@ -65,6 +65,14 @@ def test_an_installed_command_runs_and_a_broken_one_harms_no_other(capsys, monke
     assert capsys.readouterr().err == "opgraph: something of the user's\n  at train.py:3\n"
 
 
+def test_a_plugin_cannot_take_the_place_of_a_built_in_command(capsys, monkeypatch):
+    commands(monkeypatch, {"ops": lambda subparsers: subparsers.add_parser("ops"), "bye": lambda subparsers: exit(7)})
+    monkeypatch.setattr(og.registry, "installed", lambda group=None: {"ops": [], "bye": []})
+    assert main(["bye"]) == 1
+    assert capsys.readouterr().err == "opgraph bye: 7\n"
+    assert main(["ops"]) == 0
+
+
 def test_a_closed_pipe_ends_the_listing_quietly():
     command = f"{sys.executable} -m opgraph ops | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)

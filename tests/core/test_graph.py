@@ -1,5 +1,7 @@
 import asyncio
+import copy
 import gc
+import pickle
 import threading
 import weakref
 
@@ -347,3 +349,62 @@ def test_an_update_must_fit_its_variable_and_have_something_to_fire_it(graph):
         graph.add_update(v, np.zeros(3), when=y)
     with og.Graph().as_default_graph() as other, pytest.raises(og.GraphError, match="must be nodes of this graph"):
         other.add_update(v, y, when=y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (lambda x, y, v: (y, y, y), "variable must be a variable, not <multiply"),
+        (lambda x, y, v: ("w", y, y), "variable must be a variable, not 'w'"),
+        (lambda x, y, v: (v, y, None), "when must be a node, not None"),
+    ],
+)
+def test_an_update_of_what_is_no_variable_is_refused(graph, arguments, message):
+    x, v = og.placeholder((2,)), og.Variable([0.0, 0.0])
+    y = x * 2.0
+    variable, value, when = arguments(x, y, v)
+    with pytest.raises(og.GraphError, match=message):
+        graph.add_update(variable, value, when=when)
+    assert og.RunTime().run(y, {x: [1, 2]}).tolist() == [2.0, 4.0]
+
+
+def test_a_masked_array_does_not_lose_its_mask():
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    for use in (og.constant, og.Variable, lambda m: og.placeholder((2,)) + m):
+        with pytest.raises(og.DtypeError, match="a masked array would lose its mask"):
+            use(masked)
+    assert og.constant(np.ma.array([1.0, 2.0])).value.tolist() == [1.0, 2.0]
+
+
+def test_an_array_that_the_common_dtype_cannot_hold_is_refused():
+    x = og.placeholder((2,), dtype=np.float16)
+    with pytest.raises(og.DtypeError, match="100000 is out of the range of float16"):
+        x + np.array([1, 100_000])
+
+
+def test_numpy_s_functions_point_to_ours():
+    x = og.placeholder((2, 3), name="x")
+    with pytest.raises(og.DtypeError, match=r"placeholder 'x' .* cannot go into numpy\.transpose; use og\.transpose"):
+        np.transpose(x)
+    with pytest.raises(og.DtypeError, match="is no array before it is run"):
+        np.asarray(x)
+
+
+def test_nodes_cannot_be_copied_or_pickled():
+    v = og.Variable([1.0], name="v")
+    for use in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(og.DtypeError, match="variable 'v' .* belongs to its graph and cannot be copied or pickled"):
+            use(v)
+
+
+def test_names_are_strings():
+    with pytest.raises(og.ArgumentError, match="a name is a string, not 5"):
+        og.placeholder((2,), name=5)
+    with pytest.raises(og.ArgumentError, match="a name is a string"):
+        og.Variable((3, 2), ones)
+
+
+def test_an_initializer_that_raises_is_named(graph):
+    og.variable((2,), lambda shape, rng: 1 / 0, name="w")
+    with pytest.raises(og.ArgumentError, match="variable 'w': its initializer raised ZeroDivisionError"):
+        graph.initialize_variables()

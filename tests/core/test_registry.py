@@ -167,8 +167,56 @@ def test_an_op_can_be_registered_by_hand(monkeypatch):
     with pytest.raises(og.OpLoadError, match="Nameless has no name"):
         og.register(Nameless)
     exp = og.registry.get("core.exp")
-    with pytest.raises(og.OpLoadError, match=r"core\.exp is taken by opgraph-core"):
-        og.register(exp)
+    for taken in (
+        exp,
+        type("Mine", (Registered,), {}, name="vision.mine"),
+        type("S", (Registered,), {}, name="shape.s"),
+    ):
+        with pytest.raises(og.OpLoadError, match="is opgraph's own"):
+            og.register(taken)
+    with pytest.raises(og.OpLoadError, match="register: 5 is no Op class"):
+        og.register(5)
+
+
+def test_a_subclass_without_a_name_does_not_take_its_parent_s(monkeypatch):
+    monkeypatch.setattr(og.registry, "_registered", {})
+    namespace_before = og.register(Registered)
+
+    class Child(Registered):
+        """An op that forgot its name."""
+
+    with pytest.raises(og.OpLoadError, match="Child has no name"):
+        og.register(Child)
+    assert og.registry.get("acmetest.registered") is namespace_before
+
+
+def test_a_namespace_in_hand_gives_what_was_registered_last(monkeypatch):
+    monkeypatch.setattr(og.registry, "_registered", {})
+    og.register(Registered)
+    held = og.ops.acmetest
+
+    class Registered2(Registered, name="acmetest.registered"):
+        """The cell of the notebook, run again."""
+
+        def compute(self, ins, outs):
+            np.multiply(ins[0], 10, out=outs[0])
+
+    assert held.registered(og.Variable(4.0))() == 4.0
+    og.register(Registered2)
+    assert held.registered(og.Variable(4.0))() == 40.0
+
+
+def test_a_distribution_without_metadata_harms_no_other(distribution, tmp_path):
+    distribution("acme-test", "acmetest_ops", GOOD, {"acmetest.triple": "acmetest_ops:Triple"})
+    (tmp_path / "acme_test-1.2.dist-info" / "METADATA").unlink()
+    og.registry.refresh()
+    assert og.ops.acmetest.triple(og.Variable(1.0))() == 3.0
+
+
+def test_a_module_that_exits_is_a_broken_op(distribution):
+    distribution("acme-exit", "acmetest_exit", "import sys; sys.exit(7)", {"acmetest.exit": "acmetest_exit:Exit"})
+    with pytest.raises(og.OpLoadError, match="cannot be imported: SystemExit: 7"):
+        og.registry.get("acmetest.exit")
 
 
 KERNELS = """

@@ -359,20 +359,21 @@ def test_plans_are_kept_per_shape_within_a_bound(monkeypatch):
     program = og.RunTime().compile([x], [og.exp(x)])
     for n in (1000, 2000, 1000, 3000):
         np.testing.assert_array_equal(program(np.arange(n) / n)[0], np.exp(np.arange(n) / n))
-    assert len(program._plans) == 3
+    assert len(program._executable._plans) == 3
     monkeypatch.setattr("opgraph.runtime.PLAN_CACHE_BYTES", 40_000)
     program(np.ones(4000))
-    assert list(program._plans) == [((4000,),)]
+    assert list(program._executable._plans) == [((4000,),)]
 
 
-def test_one_run_time_remembers_programs_by_their_fetches():
+def test_one_run_time_remembers_what_it_compiled_by_the_fetches():
     x = og.placeholder((), dtype=np.float64)
     y = og.exp(x)
     rt = og.RunTime()
     rt.run([y], {x: 1.0})
-    program = rt._remembered([y])
-    assert rt._remembered([y]) is program
-    assert rt._remembered([y, x]) is not program
+    known = rt._remembered([y])
+    assert rt._remembered([y]) is known
+    assert rt._remembered([y, x]) is not known
+    assert og.RunTime()._remembered([y]) is not known
 
 
 def test_two_threads_on_one_program_lose_no_update():
@@ -566,3 +567,26 @@ def test_the_largest_seed_is_a_seed():
     key = og.random_key()
     value = og.RunTime(seed=2**128 - 1).run(key)
     assert value.tolist() == [2**64 - 1, 2**64 - 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda rt, x, y: rt.compile([x], y), r"fetches is a list of nodes; write \[multiply\] for the one node"),
+        (lambda rt, x, y: rt.compile(x, [y]), r"inputs is a list of placeholders; write \[x\] for the one node"),
+        (lambda rt, x, y: rt.run(None), "fetches is a node or a list of nodes, not None"),
+        (lambda rt, x, y: rt.run(y, np.ones(2)), "feeds are a mapping from placeholders to values, not a ndarray"),
+    ],
+)
+def test_what_is_no_list_or_mapping_is_pointed_out(use, message):
+    x = og.placeholder((2,), name="x")
+    with pytest.raises(og.FeedError, match=message):
+        use(og.RunTime(), x, x * 2.0)
+
+
+def test_an_input_of_another_graph_is_refused():
+    x = og.placeholder((2,), name="x")
+    with og.Graph().as_default_graph():
+        foreign = og.placeholder((2,), name="foreign")
+    with pytest.raises(og.GraphError, match="placeholder 'foreign' .* is a node of another graph"):
+        og.RunTime().compile([x, foreign], [x * 2.0])

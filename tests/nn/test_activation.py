@@ -99,3 +99,10 @@ def test_an_axis_out_of_range_is_named(function):
         function(x, axis=2)
     assert "placeholder 'x' (None, 3) float32" in str(caught.value)
     assert "test_activation.py" in str(caught.value)
+
+
+def test_log_softmax_of_many_float16_logits_does_not_overflow():
+    x = og.placeholder((70_000,), dtype=np.float16)
+    value = og.RunTime().run(og.log_softmax(x), {x: np.zeros(70_000)})
+    assert value.dtype == np.float16
+    assert value[0] == np.float16(-np.log(70_000))

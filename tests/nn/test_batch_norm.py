@@ -224,3 +224,24 @@ def test_arguments_out_of_range_are_named(options, message):
     given = {"moving_mean": mean, "moving_variance": variance} | options
     with pytest.raises(og.ArgumentError, match=f"fused_batch_norm: {message}"):
         nn.fused_batch_norm(og.placeholder((None, 3)), SCALE, OFFSET, **given)
+
+
+def test_an_empty_batch_is_refused_and_leaves_the_moving_statistics():
+    x = og.placeholder((None, 3), dtype=np.float64, name="x")
+    mean, variance = og.Variable(np.zeros(3), name="mean"), og.Variable(np.ones(3), name="variance")
+    y = nn.fused_batch_norm(x, np.ones(3), np.zeros(3), mean, variance)
+    with pytest.raises(og.ShapeError, match=r"batch_norm: x \(0, 3\) holds no values to take statistics of"):
+        og.RunTime().run(y, {x: np.ones((0, 3))})
+    assert (mean.val.tolist(), variance.val.tolist()) == ([0.0] * 3, [1.0] * 3)
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_moving_statistics_are_not_spread_over_channels_unknown_until_the_run(is_training):
+    x = og.placeholder((None, None), dtype=np.float64, name="x")
+    scale = og.placeholder((None,), dtype=np.float64, name="scale")
+    mean, variance = og.Variable(np.zeros(3), name="mean"), og.Variable(np.ones(3), name="variance")
+    y = nn.fused_batch_norm(x, scale, scale, mean, variance, is_training=is_training)
+    with pytest.raises(og.ShapeError):
+        og.RunTime().run(y, {x: np.arange(4.0)[:, None], scale: np.ones(1)})
+    assert (mean.val.tolist(), variance.val.tolist()) == ([0.0] * 3, [1.0] * 3)
+    og.RunTime().run(y, {x: np.ones((4, 3)), scale: np.ones(3)})

@@ -1,5 +1,6 @@
 import gc
 import math
+import threading
 import weakref
 
 import numpy as np
@@ -282,3 +283,28 @@ def test_a_variable_keeps_no_optimizer_s_slots_alive():
     gc.collect()
     assert len(w.slots) == 0
     assert [v.name for v in w.graph.get_variables(only_trainable=False)] == ["w"]
+
+
+def test_one_variable_where_several_belong_is_pointed_out():
+    w = og.Variable(np.ones(3), name="w")
+    with pytest.raises(og.ArgumentError, match=r"variables is a list of variables; write \[w\]"):
+        optimizers.SGD(0.1).minimize(og.reduce_sum(w * w), w)
+
+
+def test_threads_that_share_an_optimizer_share_its_slots():
+    w = og.Variable(np.ones(3), name="w")
+    losses = [og.reduce_sum(w * w) for _ in range(8)]
+    optimizer = optimizers.Adam()
+    barrier = threading.Barrier(8)
+    found = []
+
+    def work(loss):
+        barrier.wait()
+        found.append({v for v in optimizer.minimize(loss) if v is not w})
+
+    threads = [threading.Thread(target=work, args=(loss,)) for loss in losses]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [found[0]] * 8

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from opgraph.ops.shape import (
         broadcast_like,
         count,
+        ensure_shape_like,
         expand_dims,
         reshape,
         reshape_like,
@@ -118,6 +119,7 @@ __all__ = [
     "constant",
     "count",
     "divide",
+    "ensure_shape_like",
     "exp",
     "expand_dims",
     "front_door",

@@ -1,5 +1,6 @@
 """Differentiation: from a graph to the graph of its derivative."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, get_args, overload
 from typing import cast as cast_type
@@ -8,11 +9,11 @@ import numpy as np
 
 from opgraph.build import as_node, describe_inputs
 from opgraph.errors import ArgumentError, GradientError, OpgraphError, placing, user_source
-from opgraph.graph import constant_in, source_of
+from opgraph.graph import at_source, constant_in
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Elementwise
 from opgraph.ops.elementwise import cast
-from opgraph.ops.shape import broadcast_like, sum_to
+from opgraph.ops.shape import broadcast_like, ensure_shape_like, sum_to
 from opgraph.spec import is_differentiable
 
 Unconnected = Literal["raise", "zeros", "none"]
@@ -70,12 +71,12 @@ def grad(
     GradientError
         Where an x or `y` is no float, `y` does not depend on an x, or an op on the way has no gradient.
     """
-    targets = [xs] if isinstance(xs, Node) else list(xs)
     with placing("grad", user_source()):
-        _check_arguments(y, targets, unconnected)
-        with source_of(y):
-            seed = _filled(1, y) if cotangent is None else _checked_cotangent(y, cotangent)
-        cotangents, connected = _backpropagate(y, seed, targets, {_key(node) for node in stopped})
+        targets = [xs] if isinstance(xs, Node) else _nodes(xs, "xs")
+        barred = _nodes(stopped, "stopped")
+        _check_arguments(y, targets, barred, unconnected)
+        seed = at_source(y, _filled, 1, y) if cotangent is None else at_source(y, _checked_cotangent, y, cotangent)
+        cotangents, connected = _backpropagate(y, seed, targets, {_key(node) for node in barred})
         grads = [
             cotangents[_key(x)] if _key(x) in cotangents else _missing(y, x, _key(x) in connected, unconnected)
             for x in targets
@@ -104,8 +105,7 @@ def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -
         for x, g in zip(call.inputs, call_vjp(call, received), strict=True):
             key = _key(x)
             if g is not None and key in reached:
-                with source_of(call):
-                    cotangents[key] = cotangents[key] + g if key in cotangents else g
+                cotangents[key] = at_source(call, operator.add, cotangents[key], g) if key in cotangents else g
     return cotangents, connected & reached
 
 
@@ -151,14 +151,12 @@ def call_vjp(call: Call, cotangents: Sequence[Node | None]) -> tuple[Node | None
             raise GradientError("has no gradient: its op defines no vjp")
         if any(g is not None for g in cotangents[call.visible :]):
             raise GradientError("a hidden output received a cotangent: the vjp of what reads it must return None")
-        with source_of(call):
-            found = _run_vjp(call, tuple(cotangents))
-            return tuple(_fitted(op, x, g) for x, g in zip(call.inputs, found, strict=True))
+        return at_source(call, _input_cotangents, call, tuple(cotangents))
     except OpgraphError as error:
         raise error.located(op.short_name(), describe_inputs(op, call.inputs), call.source) from error.__cause__
 
 
-def _run_vjp(call: Call, cotangents: tuple[Node | None, ...]) -> tuple[object, ...]:
+def _input_cotangents(call: Call, cotangents: tuple[Node | None, ...]) -> tuple[Node | None, ...]:
     try:
         found = call.op.vjp(call.inputs, call.outputs, cotangents)
     except OpgraphError:
@@ -167,7 +165,7 @@ def _run_vjp(call: Call, cotangents: tuple[Node | None, ...]) -> tuple[object, .
         raise GradientError(f"its vjp raised {type(error).__name__}: {error}") from error
     if not isinstance(found, tuple) or len(found) != len(call.inputs):
         raise GradientError(f"its vjp returned {found!r}, not a tuple of {len(call.inputs)}")
-    return found
+    return tuple(_fitted(call.op, x, g) for x, g in zip(call.inputs, found, strict=True))
 
 
 def _fitted(op: object, x: Node, g: object) -> Node | None:
@@ -176,10 +174,14 @@ def _fitted(op: object, x: Node, g: object) -> Node | None:
         return None
     if not isinstance(g, Node):
         raise GradientError(f"its vjp returned a {type(g).__name__} where a node or None belongs")
+    if g.graph is not x.graph:
+        raise GradientError(f"its vjp returned {describe(g)}, a node of another graph")
     if isinstance(op, Elementwise) and not (g.shape == x.shape and x.shape.is_known):
         g = sum_to(g, x)
     if not g.shape.compatible_with(x.shape):
         raise GradientError(f"its vjp returned shape {g.shape} for an input of shape {x.shape}")
+    if not ((g.shape.is_known and x.shape.is_known) or isinstance(op, Elementwise)):
+        g = ensure_shape_like(g, x)
     return cast(g, x.dtype)
 
 
@@ -189,10 +191,14 @@ def _filled(number: int, like: Node) -> Node:
 
 
 def _checked_cotangent(y: Node, cotangent: NodeLike) -> Node:
-    g = as_node(cotangent, y.dtype)
+    g = as_node(cotangent)
+    if g.graph is not y.graph:
+        raise GradientError(f"cotangent {describe(g)} is a node of another graph than {describe(y)}")
+    if g.dtype.kind == "c":
+        raise GradientError(f"cotangent is {g.dtype} for {describe(y)}, which is real")
     if not g.shape.compatible_with(y.shape):
         raise GradientError(f"cotangent of shape {g.shape} for {describe(y)}: the shapes must agree")
-    return g
+    return cast(ensure_shape_like(g, y) if None in (*g.shape, *y.shape) else g, y.dtype)
 
 
 def _missing(y: Node, x: Node, connected: bool, unconnected: Unconnected) -> Node | None:
@@ -201,18 +207,28 @@ def _missing(y: Node, x: Node, connected: bool, unconnected: Unconnected) -> Nod
         raise GradientError(
             f"{describe(y)} does not depend on {describe(x)}; unconnected='zeros' gives zeros, 'none' gives None"
         )
-    with source_of(x):
-        return _filled(0, x) if connected or unconnected == "zeros" else None
+    return at_source(x, _filled, 0, x) if connected or unconnected == "zeros" else None
 
 
-def _check_arguments(y: Node, xs: Sequence[Node], unconnected: str) -> None:
+def _nodes(given: object, what: str) -> list[Node]:
+    if isinstance(given, Node) or not isinstance(given, Iterable):
+        raise GradientError(f"{what} must be a sequence of nodes, not {given!r}")
+    listed = list(given)
+    for node in listed:
+        if not isinstance(node, Node):
+            raise GradientError(f"{what} must hold nodes, not {node!r}")
+    return listed
+
+
+def _check_arguments(y: Node, xs: Sequence[Node], stopped: Sequence[Node], unconnected: str) -> None:
     if unconnected not in get_args(Unconnected):
         raise ArgumentError(f"unconnected={unconnected!r} is none of {', '.join(map(repr, get_args(Unconnected)))}")
+    if not isinstance(y, Node):
+        raise GradientError(f"y must be a node, not {y!r}")
     for node, which in [(y, "y"), *((x, "x") for x in xs)]:
-        if not isinstance(node, Node):
-            raise GradientError(f"{which} must be a node, not {node!r}")
         if not is_differentiable(node.dtype):
             raise GradientError(f"{which} is {describe(node)}; only floating-point values have gradients")
+    for node in (*xs, *stopped):
         if node.graph is not y.graph:
             raise GradientError(f"{describe(node)} is a node of another graph than {describe(y)}")
 

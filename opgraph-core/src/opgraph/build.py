@@ -1,6 +1,7 @@
 """Calls of ops: the one door through which a graph grows."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
     """Add one application of `op` to the graph of its inputs."""
     ambient = get_ambient()
     source = ambient.source or user_source()
+    if not isinstance(op, Op):
+        raise ArgumentError(f"an op is applied, such as Op(), not {op!r}").located("apply", source=source)
     graph = next((x.graph for x in inputs if isinstance(x, Node)), ambient.graph)
     nodes: tuple[Node, ...] = ()
     try:
@@ -46,6 +49,7 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
         if any(n.graph is not graph for n in nodes):
             raise GraphError("nodes of two graphs; carry values over with .val and set_val, or feed them")
         _check_arity(op, len(nodes))
+        _check_shape_only(op, len(nodes))
         specs = infer_specs(op, tuple([n.spec for n in nodes]))
     except OpgraphError as error:
         raise error.located(op.short_name(), describe_inputs(op, nodes), source) from error.__cause__
@@ -74,14 +78,29 @@ def _check_arity(op: Op, n: int) -> None:
         raise ArgumentError(f"takes {least}{' or more' * variadic} inputs ({', '.join(op.inputs)}), got {n}")
 
 
-def infer_specs(op: Op, ins: Specs) -> Specs:
-    """Return what `op.infer` says, checked; an exception that is not ours becomes a `KernelError`."""
+def _check_shape_only(op: Op, n: int) -> None:
+    if type(op).shape_only is not Op.shape_only:
+        with contract("shape_only"):
+            unread = op.shape_only(n)
+        if not isinstance(unread, frozenset) or not unread <= frozenset(range(n)):
+            raise KernelError(f"its shape_only returned {unread!r}, not a frozenset of some of its {n} inputs' numbers")
+
+
+@contextlib.contextmanager
+def contract(method: str) -> Iterator[None]:
+    """Have an exception of an op's own method leave a ``with`` as one that names the method."""
     try:
-        specs = op.infer(ins)
+        yield
     except OpgraphError:
         raise
     except Exception as error:
-        raise KernelError(f"its infer raised {type(error).__name__}: {error}") from error
+        raise KernelError(f"its {method} raised {type(error).__name__}: {error}") from error
+
+
+def infer_specs(op: Op, ins: Specs) -> Specs:
+    """Return what `op.infer` says, checked; an exception that is not ours becomes a `KernelError`."""
+    with contract("infer"):
+        specs = op.infer(ins)
     if not isinstance(specs, tuple) or not all(isinstance(s, Spec) for s in specs) or len(specs) <= op.hidden:
         raise KernelError(f"its infer returned {specs!r}, not a tuple of Specs with a visible output")
     return specs
@@ -125,10 +144,7 @@ def promote(*values: NodeLike, floating: bool = False, what: str = "promote") ->
             common = get_default_dtype()
         graph = next((v.graph for v in values if isinstance(v, Node)), get_ambient().graph)
         return tuple(
-            x.astype(common)
-            if isinstance(x, Node)
-            else constant_in(graph, cast_checked(x, common) if is_weak else x.astype(common))
-            for x, is_weak in zip(operands, weak, strict=True)
+            x.astype(common) if isinstance(x, Node) else constant_in(graph, cast_checked(x, common)) for x in operands
         )
     except OpgraphError as error:
         raise error.located(what, source=get_ambient().source or user_source()) from error.__cause__

@@ -55,10 +55,12 @@ def _register_installed(subparsers: "argparse._SubParsersAction[argparse.Argumen
     """Add the subcommands of installed packages; return what is wrong with those that cannot be loaded."""
     trouble = {}
     for name, entries in registry.installed(COMMANDS_GROUP).items():
+        if name in subparsers.choices:
+            continue  # a plugin cannot take the place of a command of our own
         try:
             registry.load(name, entries)(subparsers)
         # whatever a plugin raises, the other commands must work
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             trouble[name] = str(error) or type(error).__name__
     return trouble
 

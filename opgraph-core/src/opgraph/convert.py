@@ -1,5 +1,6 @@
 """From what users hand over, numbers, lists and arrays, to arrays of a known dtype."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,8 @@ def _fits_unsigned(array: Array, dtype: np.dtype[Any]) -> bool:
 
 def natural_array(value: Any) -> Array:
     """Return `value` with the dtype that NumPy gives it, in the machine's byte order."""
+    if "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DtypeError("a masked array would lose its mask; give what to put there, with .filled(…)")
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:

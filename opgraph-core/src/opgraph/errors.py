@@ -20,9 +20,9 @@ from typing import Any, Self
 class OpgraphError(Exception):
     """The base of every exception here; `detail` is the message, `notes` the lines that place it."""
 
-    def __init__(self, detail: str, *notes: str) -> None:
+    def __init__(self, detail: object = "", *notes: str) -> None:
         super().__init__(detail, *notes)
-        self.detail = detail
+        self.detail = str(detail)
         self.notes = notes
 
     def __str__(self) -> str:

@@ -1,13 +1,16 @@
 """The static graph: what names nodes and holds variables, and the functions that make its leaves."""
 
+import collections
 import contextlib
+import contextvars
 import itertools
+import operator
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +20,7 @@ from opgraph.errors import (
     ArgumentError,
     DtypeError,
     GraphError,
+    OpgraphError,
     ShapeError,
     Source,
     UninitializedError,
@@ -27,6 +31,8 @@ from opgraph.errors import (
 from opgraph.node import Call, Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
 from opgraph.op import Array, Rng
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
+
+_T = TypeVar("_T")
 
 
 class Storage:
@@ -145,7 +151,14 @@ class Variable(Node):
     def _initial(self, rng: Rng) -> Array | None:
         if self.initializer is None:
             return None
-        return self._checked(self.initializer(self.storage.array.shape, rng))
+        try:
+            value = self.initializer(self.storage.array.shape, rng)
+        except OpgraphError:
+            raise
+        except Exception as error:
+            detail = f"its initializer raised {type(error).__name__}: {error}"
+            raise ArgumentError(detail).located(f"variable {self.name!r}", source=self.source) from error
+        return self._checked(value)
 
     def _checked(self, value: Any) -> Array:
         with placing(f"variable {self.name!r}", self.source):
@@ -186,6 +199,8 @@ class Graph:
         self._variables: weakref.WeakValueDictionary[str, Variable] = weakref.WeakValueDictionary()
         self._runtime: Any = None
         self.slots: Slots = weakref.WeakKeyDictionary()
+        # what each run time has compiled of this graph
+        self.executables: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
         self.update_count = 0
 
     def __repr__(self) -> str:
@@ -202,6 +217,8 @@ class Graph:
 
     def unique_name(self, name: str) -> str:
         """Return `name` under the present name scope, with ``_1``, ``_2``… where it is taken."""
+        if not isinstance(name, str):
+            raise ArgumentError(f"a name is a string, not {name!r}").located("name", source=user_source())
         base = get_ambient().scope + name
         with self._lock:
             # only the names asked for are remembered, so a graph rebuilt for ever stays small
@@ -264,8 +281,10 @@ class Graph:
             initial = variable._initial(np.random.default_rng([seed, *variable.name.encode()]))
             if initial is not None:
                 values.setdefault(variable, initial)
-        for variable, value in values.items():
-            variable.set_val(value)
+        storages = [variable.storage for variable in values]
+        with self.state_lock:
+            write_all([storage.array for storage in storages], list(values.values()))
+            in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
 
     def add_update(self, variable: Variable, value: NodeLike, *, when: Node) -> None:
         """Have `variable` take `value` in every run that executes the call of `when`.
@@ -281,6 +300,10 @@ class Graph:
             Where `value` does not fit `variable`.
         """
         with placing("add_update", user_source()):
+            if not isinstance(variable, Variable):
+                raise GraphError(f"variable must be a variable, not {variable!r}")
+            if not isinstance(when, Node):
+                raise GraphError(f"when must be a node, not {when!r}")
             if when.graph is not self or variable.graph is not self:
                 raise GraphError("variable and when must be nodes of this graph")
             if when.call is None:
@@ -331,7 +354,7 @@ def get_default_graph() -> Graph:
 def name_scope(name: str) -> Iterator[str]:
     """Put ``name/`` before the names of all nodes made in a ``with``; scopes nest."""
     ambient = get_ambient()
-    if not name or name != name.strip("/"):
+    if not isinstance(name, str) or not name or name != name.strip("/"):
         raise ArgumentError(f"name_scope: {name!r} is empty or has a slash at its end")
     scope = f"{ambient.scope}{name}/"
     token = _ambient.set(replace(ambient, scope=scope))
@@ -341,14 +364,15 @@ def name_scope(name: str) -> Iterator[str]:
         _ambient.reset(token)
 
 
-@contextlib.contextmanager
-def source_of(node: "Node | Call") -> Iterator[None]:
-    """Have nodes made in a ``with`` name the line, and live in the graph, of `node`."""
-    token = _ambient.set(_Ambient(node.graph, "", node.source))
-    try:
-        yield
-    finally:
-        _ambient.reset(token)
+def at_source(node: Node | Call, function: Callable[..., _T], *args: Any) -> _T:
+    """Return what `function` returns, having nodes that it makes live in the graph, and name the line, of `node`."""
+
+    def run() -> _T:
+        _ambient.set(_Ambient(node.graph, "", node.source))
+        return function(*args)
+
+    # in a context of its own, which no interrupt can leave in force
+    return contextvars.copy_context().run(run)
 
 
 def placeholder(shape: ShapeLike, dtype: DtypeLike = None, name: str | None = None) -> Placeholder:
@@ -443,6 +467,17 @@ def as_update(variable: Variable, value: NodeLike) -> Node:
     if not value.shape.compatible_with(variable.shape):
         raise ShapeError(f"{describe(value)} does not go into {describe(variable)}")
     return value
+
+
+def write_all(targets: Sequence[Array], values: Sequence[Array]) -> None:
+    """Copy each of `values` into its target, interrupted by no signal."""
+    in_one_call(operator.setitem, targets, itertools.repeat(...), values)
+
+
+def in_one_call(function: Callable[..., Any], *arguments: Iterable[Any]) -> None:
+    """Call a function written in C on each group of arguments, with no signal handler in between."""
+    # the handlers of signals run between bytecodes, and here there are none
+    collections.deque(map(function, *arguments), maxlen=0)
 
 
 def uninitialized(labels: Sequence[str], source: Source | None) -> UninitializedError:

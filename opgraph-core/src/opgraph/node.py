@@ -106,6 +106,15 @@ class Node:
     def __len__(self) -> int:
         raise self._unsupported("has no len(); ask for .shape[0], which is None where unknown")
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        raise self._unsupported("is no array before it is run; run it, or use the functions of opgraph on it")
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        raise self._unsupported(f"cannot go into numpy.{function.__name__}; use og.{function.__name__} or the like")
+
+    def __reduce__(self) -> Any:
+        raise self._unsupported("belongs to its graph and cannot be copied or pickled; its value can")
+
     def _unsupported(self, what: str) -> DtypeError:
         return DtypeError(f"{describe(self)} {what}").located("node", source=user_source())
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, dataclass_t
 import numpy as np
 from numpy.typing import NDArray
 
-from opgraph.errors import ArgumentError, OpgraphError
+from opgraph.errors import ArgumentError, KernelError, OpgraphError
 from opgraph.spec import Shape, Spec, as_dtype, broadcast_shapes, promote_dtypes
 
 if TYPE_CHECKING:
@@ -187,6 +187,8 @@ class Elementwise(Op):
         shape = broadcast_shapes(*[spec.shape for spec in ins])
         dtypes = self.dtypes(*[spec.dtype for spec in ins])
         if isinstance(dtypes, tuple):
+            if len(dtypes) != self.outputs + self.hidden:
+                raise KernelError(f"its dtypes returned {len(dtypes)} for {self.outputs + self.hidden} outputs")
             return tuple(Spec(shape, dtype) for dtype in dtypes)
         # a long chain has one spec, not thousands
         same = shape is ins[0].shape and dtypes is ins[0].dtype
@@ -235,7 +237,7 @@ class OpInfo:
 class Kernel:
     """What computes an op: `run`, called as ``Op.compute`` is, and the specs of the work space it wants."""
 
-    run: Callable[..., None]
+    run: Callable[..., Any]
     scratch: Specs = ()
 
 
@@ -362,6 +364,8 @@ def _bits(value: Any) -> Any:
     """Return a key that tells values apart by type and bits."""
     if isinstance(value, float):
         return (float, struct.pack("d", value))
+    if isinstance(value, complex):
+        return (complex, struct.pack("dd", value.real, value.imag))
     if isinstance(value, tuple):
         return (type(value), tuple(_bits(each) for each in value))
     return (type(value), value)

@@ -92,7 +92,7 @@ Environment: TypeAlias = list[Any]
 class Instruction:
     """One step with its arrays bound, to be run by calling `run`."""
 
-    run: Callable[[], None]
+    run: Callable[[], object]
     step: Step
 
 
@@ -136,25 +136,24 @@ class Plan:
         """
         arrays = self.arrays
         for value, array in zip(self.structure.feeds, feeds, strict=True):
-            arrays[value] = array
+            arrays[value] = read_only(array)
         for value, stream in self.structure.keys.items():
             arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, stream, step)
         instruction = None
         try:
             with np.errstate(all="ignore"):
                 for instruction in self.instructions:
-                    instruction.run()
+                    if instruction.run() is not None:
+                        raise KernelError("its kernel returned something; it must fill its outputs instead")
                     if check_finite:
                         self._check_finite(instruction.step)
                 for value, staged in self.staging.items():
                     np.copyto(staged, arrays[value])
                 return [np.array(arrays[value], order="C", subok=False) for value in self.structure.fetches]
-        except OpgraphError:
-            raise
         except Exception as error:
             if instruction is None:
                 raise
-            raise self._kernel_error(instruction.step, error) from error
+            raise self._placed(error, instruction.step) from error
         finally:
             for value in self.passing:
                 arrays[value] = None
@@ -163,9 +162,10 @@ class Plan:
         """Return what the variables take, in the order of the structure's updates."""
         return [self.staging.get(value, self.arrays[value]) for _, value in self.structure.updates]
 
-    def _kernel_error(self, step: Step, error: Exception) -> KernelError:
-        detail = f"its kernel raised {type(error).__name__}: {error}"
-        return KernelError(detail).located(step.op.short_name(), self._inputs(step), step.source)
+    def _placed(self, error: Exception, step: Step) -> OpgraphError:
+        if not isinstance(error, OpgraphError):
+            error = KernelError(f"its kernel raised {type(error).__name__}: {error}")
+        return error.located(step.op.short_name(), self._inputs(step), step.source)
 
     def _check_finite(self, step: Step) -> None:
         for value in step.outputs:
@@ -174,13 +174,20 @@ class Plan:
                 what = "NaN" if np.isnan(array).any() else "infinite"
                 count = array.size - np.count_nonzero(np.isfinite(array))
                 detail = f"{step.name!r} went {what} in {count} of {array.size} elements"
-                raise NonFiniteError(detail).located(step.op.short_name(), self._inputs(step), step.source)
+                raise NonFiniteError(detail)
 
     def _inputs(self, step: Step) -> str:
         return self.structure.describe(step.inputs, self.specs, self.arrays)
 
 
 _MASK = (1 << 64) - 1
+
+
+def read_only(array: Array) -> Array:
+    """Return a view of `array` through which nobody can write."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _range(array: Array | None) -> str:

@@ -4,7 +4,7 @@ import functools
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 OPS_GROUP = "opgraph.ops.v1"
 KERNELS_GROUP = "opgraph.kernels.v1"
+# modules of opgraph.ops, which hide a namespace of that name
+_RESERVED = ("arithmetic", "elementwise", "index", "linalg", "random", "reduce", "shape")
 OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgraph-vision"}
 
 FrontDoor = Callable[..., Any]
 _F = TypeVar("_F", bound=FrontDoor)
+_OpT = TypeVar("_OpT", bound=Op)
 
 # ops of opgraph-nn and opgraph-vision that users ask for before they have installed the package
 _KNOWN_ELSEWHERE = {
@@ -119,8 +122,13 @@ def register(op_class: type[Op]) -> type[Op]:
     OpLoadError
         Where the op has no name, or one that an installed distribution has.
     """
-    if not op_class.name:
+    if not isinstance(op_class, type) or not issubclass(op_class, Op):
+        raise OpLoadError(f"register: {op_class!r} is no Op class")
+    if "name" not in vars(op_class):
         raise OpLoadError(f"register: {op_class.__qualname__} has no name; write class …(og.Op, name='me.op')")
+    namespace = op_class.name.partition(".")[0]
+    if namespace in OWN_DISTRIBUTIONS or namespace in _RESERVED:
+        raise OpLoadError(f"register: {op_class.name}: the namespace {namespace!r} is opgraph's own")
     if op_class.name in installed():
         raise OpLoadError(f"register: {op_class.name} is taken by {installed()[op_class.name][0]}")
     _registered[op_class.name] = op_class
@@ -219,7 +227,8 @@ def _imported(entry: Entry) -> Any:
     hide_frames(module)
     try:
         return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
-    except Exception as error:
+    # a plugin that calls sys.exit must not take the program with it
+    except (Exception, SystemExit) as error:
         raise OpLoadError(f"{entry} cannot be imported: {type(error).__name__}: {error}") from error
 
 
@@ -253,10 +262,11 @@ def installed(group: str = OPS_GROUP) -> Mapping[str, list[Entry]]:
 
     found: dict[str, list[Entry]] = {}
     for point in entry_points(group=group):
-        distribution = _distribution_name(point.dist.name) if point.dist else "unknown"
+        # a broken uninstall leaves distributions without metadata, whose name is None
+        distribution = _distribution_name((point.dist and point.dist.name) or "unknown")
         owner = OWN_DISTRIBUTIONS.get(point.name.partition(".")[0]) if group == OPS_GROUP else None
         if owner is None or owner == distribution:
-            version = point.dist.version if point.dist else "?"
+            version = (point.dist and point.dist.name and point.dist.version) or "?"
             found.setdefault(point.name, []).append(_entry(point, distribution, version))
     return found
 
@@ -330,7 +340,7 @@ def _generate(op_class: type[Op]) -> FrontDoor:
                 ) from None
             values = [given.pop(name) for name in inputs]
             if variadic:
-                values[-1:] = values[-1]
+                values[-1:] = _listed_values(op_class, values[-1])
             op = make_op(op_class, **given)
         else:
             values, op = list(args), op_class()
@@ -346,7 +356,16 @@ def _generate(op_class: type[Op]) -> FrontDoor:
     return function
 
 
-def make_op(op_class: type[Op], **attributes: Any) -> Op:
+def _listed_values(op_class: type[Op], values: Any) -> list[Any]:
+    if isinstance(values, Node) or not isinstance(values, Iterable):
+        name = op_class.inputs[-1].lstrip("*")
+        raise ArgumentError(f"{name} is a sequence of inputs, not {values!r}").located(
+            op_class.short_name(), source=user_source()
+        )
+    return list(values)
+
+
+def make_op(op_class: type[_OpT], **attributes: Any) -> _OpT:
     """Return an op with `attributes`; an error says which of them is wrong and where it was written."""
     try:
         return op_class(**attributes)
@@ -363,9 +382,7 @@ class Namespace:
     def __getattr__(self, name: str) -> FrontDoor:
         if name.startswith("__"):
             raise AttributeError(name)
-        function = get_function(f"{self._name}.{name}")
-        setattr(self, name, function)
-        return function
+        return get_function(f"{self._name}.{name}")
 
     def __dir__(self) -> Iterator[str]:
         return (n.partition(".")[2] for n in names(self._name) if "._" not in n)

@@ -1,12 +1,12 @@
 """Execution: feeds in, values out."""
 
 import collections
+import functools
 import itertools
-import operator
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast, overload
 
 import numpy as np
@@ -22,7 +22,7 @@ from opgraph.errors import (
     placing,
     user_source,
 )
-from opgraph.graph import Graph, Variable, as_update, uninitialized
+from opgraph.graph import Graph, Variable, as_update, uninitialized, write_all
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array, Kernel, Op, Rng, Specs
 from opgraph.passes import GRAPH_PASSES
@@ -83,7 +83,6 @@ class RunTime:
         self.check_finite = bool(check_finite)
         self._passes = [GRAPH_PASSES[name] for name in (GRAPH_PASSES if passes is None else passes)]
         self._steps = itertools.count()
-        self._programs: weakref.WeakKeyDictionary[Node, dict[Any, Program]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def reset(self) -> None:
@@ -102,7 +101,7 @@ class RunTime:
         fetches
             Nodes of one graph. Updates that the graph attached to their ancestors take effect.
         feeds
-            Values by placeholder; those that the fetches don't need are checked and left.
+            Values by placeholder; those that the fetches don't need are left alone.
 
         Returns
         -------
@@ -120,13 +119,13 @@ class RunTime:
         KernelError, NonFiniteError
             Where a kernel fails. Variables stay as they were, whichever error it is.
         """
-        nodes = [fetches] if isinstance(fetches, Node) else list(fetches)
-        if not nodes:
-            return []
         with placing("run", user_source()):
+            nodes = [fetches] if isinstance(fetches, Node) else _listed(fetches, "fetches", "a node or a list of nodes")
+            if not nodes:
+                return []
             _check_nodes(nodes)
-            program = self._remembered(nodes)
-            values = program.run_with(_feeds(feeds or {}, program.placeholders, nodes[0].graph))
+            executable = self._remembered(nodes)
+            values = executable.run(_feeds(feeds, executable.placeholders, nodes[0].graph), self)
         return values[0] if isinstance(fetches, Node) else values
 
     def compile(
@@ -154,34 +153,30 @@ class RunTime:
             Where a new value does not fit its variable.
         """
         with placing("compile", user_source()):
-            nodes = list(fetches)
+            nodes = _listed(fetches, "fetches", "a list of nodes")
+            inputs = _listed(inputs, "inputs", "a list of placeholders")
             changed = _checked_updates(updates or {})
-            _check_nodes([*nodes, *changed])
             _check_inputs(inputs)
+            _check_nodes([*nodes, *changed, *inputs])
             program = Program(self, nodes, changed, inputs)
             missing = [p for p in program.placeholders if p not in set(inputs)]
             if missing:
                 raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
         return program
 
-    def _remembered(self, nodes: list[Node]) -> "Program":
-        """Return the program of `nodes`, a new one where these very nodes were not fetched before."""
+    def _remembered(self, nodes: list[Node]) -> "_Executable":
+        """Return what computes `nodes`, a new one where these very nodes were not fetched before."""
+        graph = nodes[0].graph
         refs = tuple(map(weakref.ref, nodes))
-        key = (refs, nodes[0].graph.update_count)
         with self._lock:
-            programs = self._programs.setdefault(nodes[0], {})
-            if key not in programs:
-                for other in [k for k in programs if any(ref() is None for ref in k[0])]:
-                    del programs[other]
-                programs[key] = Program(self, nodes, {}, ())
-            return programs[key]
-
-    def _choose_kernel(self, op: Op, ins: Specs, outs: Specs) -> Kernel:
-        for kernels in self._kernel_sets:
-            kernel = kernels[op.name](op, ins, outs) if op.name in kernels else None
-            if kernel is not None:
-                return cast(Kernel, kernel)
-        return Kernel(op.compute, op.scratch(ins, outs))
+            # kept by the graph, which what it computes keeps alive: kept here, neither would ever be freed
+            known = graph.executables.setdefault(self, {})
+            found = known.get((refs, graph.update_count))
+            if found is None:
+                for old in [k for k in known if k[1] != graph.update_count or any(ref() is None for ref in k[0])]:
+                    del known[old]
+                found = known[refs, graph.update_count] = _Executable(nodes, {}, self)
+            return cast(_Executable, found)
 
 
 class Program:
@@ -204,21 +199,11 @@ class Program:
         updates: Mapping[Variable, Node],
         inputs: Sequence[Placeholder],
     ) -> None:
-        lowered = lower(fetches, updates)
-        structure = lowered.structure
-        for apply_pass in runtime._passes:
-            structure = apply_pass(structure)
-        self.placeholders = lowered.placeholders
-        self.variables = lowered.variables
-        self._inputs = tuple(inputs)
         self._runtime = runtime
-        self._structure = structure
-        self._storages = [v.storage for v in self.variables]
-        self._state_lock = self.variables[0].graph.state_lock if self.variables else threading.RLock()
-        numbers = dict(zip(structure.variables, self._storages, strict=True))
-        self._written = [numbers[variable].array for variable, _ in structure.updates]
-        self._plans: collections.OrderedDict[object, tuple[Plan, threading.Lock]] = collections.OrderedDict()
-        self._lock = threading.Lock()
+        self._executable = _Executable(fetches, updates, runtime)
+        self._inputs = tuple(inputs)
+        self.placeholders = self._executable.placeholders
+        self.variables = self._executable.variables
 
     def __call__(self, *values: Any) -> list[Array]:
         """Run on the values of the inputs; returns fresh arrays and raises what `RunTime.run` does."""
@@ -228,48 +213,71 @@ class Program:
                 "program", source=user_source()
             )
         given = dict(zip(self._inputs, values, strict=True))
-        return self.run_with([_fed(placeholder, given[placeholder]) for placeholder in self.placeholders])
+        return self._executable.run([_fed(p, given[p]) for p in self.placeholders], self._runtime)
 
     def __repr__(self) -> str:
+        structure = self._executable.structure
         return (
-            f"<Program of {len(self._structure.steps)} calls: {len(self._inputs)} inputs, "
-            f"{len(self._structure.fetches)} fetches, {len(self._structure.updates)} updates>"
+            f"<Program of {len(structure.steps)} calls: {len(self._inputs)} inputs, "
+            f"{len(structure.fetches)} fetches, {len(structure.updates)} updates>"
         )
 
-    def run_with(self, feeds: Sequence[Array]) -> list[Array]:
-        """Run on contiguous arrays of the placeholders' dtypes, in their order."""
+
+class _Executable:
+    """A structure with its variables, and a plan for each of the shapes that were last fed."""
+
+    def __init__(self, fetches: Sequence[Node], updates: Mapping[Variable, Node], runtime: RunTime) -> None:
+        lowered = lower(fetches, updates)
+        self.structure = lowered.structure
+        for apply_pass in runtime._passes:
+            self.structure = apply_pass(self.structure)
+        self.placeholders = lowered.placeholders
+        self.variables = lowered.variables
+        self._choose_kernel = functools.partial(_choose_kernel, runtime._kernel_sets)
+        self._storages = [v.storage for v in self.variables]
+        self._state_lock = self.variables[0].graph.state_lock if self.variables else threading.RLock()
+        numbers = dict(zip(self.structure.variables, self._storages, strict=True))
+        self._written = [numbers[variable].array for variable, _ in self.structure.updates]
+        self._plans: collections.OrderedDict[object, tuple[Plan, Any]] = collections.OrderedDict()
+        self._plan_bytes = 0
+        self._lock = threading.Lock()
+
+    def run(self, feeds: Sequence[Array], runtime: RunTime) -> list[Array]:
+        """Run on contiguous arrays of the placeholders' dtypes, in their order, and commit the updates."""
         plan, lock = self._plan(feeds)
+        if lock._is_owned():
+            raise GraphError("a signal handler or kernel runs what is being run already", str(user_source() or ""))
         with self._state_lock, lock:
             missing = [storage.label for storage in self._storages if not storage.initialized]
             if missing:
                 raise uninitialized(missing, user_source())
-            runtime = self._runtime
             values = plan.run(feeds, runtime.seed, next(runtime._steps), runtime.check_finite)
-            _write_all(self._written, plan.new_values())
+            write_all(self._written, plan.new_values())
         return values
 
-    def _plan(self, feeds: Sequence[Array]) -> tuple[Plan, threading.Lock]:
+    def _plan(self, feeds: Sequence[Array]) -> tuple[Plan, Any]:
         """Return the plan for the feeds' shapes with its lock, bound now where there is none."""
-        signature = tuple(array.shape for array in feeds)
+        signature = tuple([array.shape for array in feeds])
         with self._lock:
             if signature not in self._plans:
-                specs = specialize(self._structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
-                arrays = [storage.array for storage in self._storages]
-                plan = bind(self._structure, specs, arrays, self._runtime._choose_kernel)
-                self._plans[signature] = plan, threading.Lock()
+                specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
+                plan = bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel)
+                self._plans[signature] = plan, threading.RLock()
+                self._plan_bytes += plan.nbytes
             self._plans.move_to_end(signature)
-            while len(self._plans) > 1 and sum(p.nbytes for p, _ in self._plans.values()) > PLAN_CACHE_BYTES:
-                self._plans.popitem(last=False)
+            while len(self._plans) > 1 and self._plan_bytes > PLAN_CACHE_BYTES:
+                _, (dropped, _) = self._plans.popitem(last=False)
+                self._plan_bytes -= dropped.nbytes
             return self._plans[signature]
 
 
-def _write_all(targets: Sequence[Array], values: Sequence[Array]) -> None:
-    """Copy each of `values` into its target, interrupted by no signal."""
-    # the handlers of signals run between bytecodes, and this loop is one call into C
-    collections.deque(map(_set_item, targets, itertools.repeat(...), values), maxlen=0)
-
-
-_set_item: Any = operator.setitem  # its overloads have no room for an Ellipsis
+def _choose_kernel(kernel_sets: Sequence[Mapping[str, Any]], op: Op, ins: Specs, outs: Specs) -> Kernel:
+    """Return the kernel of the first set that has one for `op`, or the op's own."""
+    for kernels in kernel_sets:
+        kernel = kernels[op.name](op, ins, outs) if op.name in kernels else None
+        if kernel is not None:
+            return cast(Kernel, kernel)
+    return Kernel(op.compute, op.scratch(ins, outs))
 
 
 def generator(key: Array) -> Rng:
@@ -300,6 +308,14 @@ def _check_inputs(inputs: Sequence[Placeholder]) -> None:
             raise FeedError(f"{describe(node)} stands twice among the inputs")
 
 
+def _listed(given: Any, what: str, wanted: str) -> list[Any]:
+    if isinstance(given, Node):
+        raise FeedError(f"{what} is {wanted}; write [{given.name}] for the one node {describe(given)}")
+    if not isinstance(given, Iterable):
+        raise FeedError(f"{what} is {wanted}, not {given!r}")
+    return list(given)
+
+
 def _checked_updates(updates: Mapping[Variable, NodeLike]) -> dict[Variable, Node]:
     for variable in updates:
         if not isinstance(variable, Variable):
@@ -307,8 +323,11 @@ def _checked_updates(updates: Mapping[Variable, NodeLike]) -> dict[Variable, Nod
     return {variable: as_update(variable, value) for variable, value in updates.items()}
 
 
-def _feeds(feeds: Mapping[Any, Any], needed: Sequence[Placeholder], graph: Graph) -> list[Array]:
+def _feeds(feeds: Mapping[Any, Any] | None, needed: Sequence[Placeholder], graph: Graph) -> list[Array]:
     """Return the arrays for the placeholders `needed`."""
+    feeds = {} if feeds is None else feeds
+    if not isinstance(feeds, Mapping):
+        raise FeedError(f"feeds are a mapping from placeholders to values, not a {type(feeds).__name__}")
     for key in feeds:
         if not isinstance(key, Placeholder):
             raise FeedError(f"feeds are keyed by placeholders, not by {_shown(key)}")

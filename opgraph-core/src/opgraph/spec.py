@@ -101,11 +101,28 @@ def _trusted(dims: Iterable[Dim]) -> Shape:
     return tuple.__new__(Shape, dims)
 
 
-class Spec(NamedTuple):
-    """A static shape with a dtype; prints as ``(None, 3) float32``."""
-
+class _SpecFields(NamedTuple):
     shape: Shape
     dtype: np.dtype[Any]
+
+
+class Spec(_SpecFields):
+    """A static shape with a dtype; prints as ``(None, 3) float32``.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        For what is no shape, or no dtype of numbers.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, shape: ShapeLike, dtype: DtypeLike) -> "Spec":
+        if type(shape) is not Shape:
+            shape = Shape(shape)
+        if not isinstance(dtype, np.dtype) or dtype.kind not in "biufc":
+            dtype = as_dtype(dtype)
+        return super().__new__(cls, shape, dtype)
 
     def __repr__(self) -> str:
         return f"{self.shape} {self.dtype}"

@@ -4,6 +4,7 @@
 """
 
 import math
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import opgraph as og
 from opgraph_nn._checks import check_number
 from opgraph_nn._dtypes import at_least_float32
+
+_making_slots = threading.Lock()  # two threads that ask for one slot get one
 
 
 class Optimizer(ABC):
@@ -59,12 +62,13 @@ class Optimizer(ABC):
 
     def _slot(self, owner: og.Variable | og.Graph, name: str, shape: og.Shape, dtype: np.dtype[Any]) -> og.Variable:
         """Return what is kept for `owner` as `name`: zeros to begin with."""
-        slots = owner.slots.setdefault(self, {})
-        if name not in slots:
-            slots[name] = og.Variable(
-                _zeros(shape), name=name, trainable=False, dtype=dtype, slot=True, initializer=_zeros
-            )
-        return slots[name]
+        with _making_slots:
+            slots = owner.slots.setdefault(self, {})
+            if name not in slots:
+                slots[name] = og.Variable(
+                    _zeros(shape), name=name, trainable=False, dtype=dtype, slot=True, initializer=_zeros
+                )
+            return slots[name]
 
 
 class SGD(Optimizer):
@@ -160,10 +164,13 @@ def _gradients(loss: og.Node, variables: Iterable[og.Variable] | None) -> dict[o
         if not gradients:
             raise og.GradientError(f"{loss!r} depends on no trainable variable")
         return gradients
-    chosen = list(dict.fromkeys(variables))
+    if isinstance(variables, og.Node):
+        raise og.ArgumentError(f"variables is a list of variables; write [{variables.name}] for {variables!r}")
+    chosen = list(variables)
     for variable in chosen:
         if not isinstance(variable, og.Variable):
             raise og.ArgumentError(f"variables holds {variable!r}, which is no variable")
+    chosen = list(dict.fromkeys(chosen))
     gradients = dict(zip(chosen, og.grad(loss, chosen, unconnected="none"), strict=True))
     for variable, g in gradients.items():
         if g is None:

@@ -9,8 +9,8 @@ from opgraph.build import apply, as_node
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Unary
-from opgraph.registry import front_door, front_door_for
-from opgraph.spec import DtypeLike, as_dtype, is_differentiable
+from opgraph.registry import front_door, front_door_for, make_op
+from opgraph.spec import DtypeLike, is_differentiable
 
 
 def _samples(rng: Rng, low: float = -2.0, high: float = 2.0) -> Iterable[Sample]:
@@ -130,6 +130,8 @@ def cast(x: NodeLike, dtype: DtypeLike) -> Node:
     DtypeError
         For a dtype that is no boolean, integer, float or complex one.
     """
-    wanted = as_dtype(dtype)
+    if isinstance(x, Node) and x.dtype == dtype and dtype is not None:
+        return x
+    op = make_op(Cast, dtype=dtype)
     node = as_node(x)
-    return node if node.dtype == wanted else apply(Cast(wanted), node)
+    return node if node.dtype == op.dtype else apply(op, node)

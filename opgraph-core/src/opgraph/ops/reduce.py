@@ -66,8 +66,10 @@ class ReduceMean(Reduction, name="core.reduce_mean"):
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
         (x,), (y,) = ins, outs
-        np.add.reduce(x, axis=self.axes, out=y, keepdims=self.keepdims)
-        np.true_divide(y, x.dtype.type(x.size // y.size if y.size else 1), out=y)
+        # float16 ends at 65504, so that neither a sum nor a count may be kept in it
+        wide = y if x.dtype != np.float16 else np.empty(y.shape, np.float32)
+        np.add.reduce(x, axis=self.axes, out=wide, keepdims=self.keepdims)
+        np.true_divide(wide, wide.dtype.type(x.size // y.size if y.size else 1), out=y)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (self.spread(cotangents[0] / count(ins[0], self.axes), ins[0]),)

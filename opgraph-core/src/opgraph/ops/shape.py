@@ -242,6 +242,38 @@ class BroadcastLike(Op, name="core.broadcast_like"):
         yield Sample((rng.normal(size=(2,)), rng.normal(size=(2, 3))), raises=ShapeError)
 
 
+class EnsureShapeLike(Op, name="core.ensure_shape_like"):
+    """Give `x` back where its run-time shape is that of `like`; an error where it is not."""
+
+    inputs = ("x", "like")
+    info = OpInfo(multilinear=(0,))
+
+    def infer(self, ins: Specs) -> Specs:
+        x, like = ins
+        if not x.shape.compatible_with(like.shape):
+            raise ShapeError(f"x has shape {x.shape} where that of like is wanted, {like.shape}")
+        return (x.with_shape(m if n is None else n for m, n in zip(x.shape, like.shape, strict=True)),)
+
+    def shape_only(self, n: int) -> frozenset[int]:
+        return frozenset({1})
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        return (ins[0],)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0], ins[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (cotangents[0], None)
+
+    @classmethod
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="matrix")
+        yield Sample((rng.normal(size=()), rng.normal(size=())), id="scalar")
+        yield Sample((rng.normal(size=(0, 3)), rng.normal(size=(0, 3))), id="empty")
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 1))), raises=ShapeError)
+
+
 class ReshapeLike(Op, name="core.reshape_like"):
     """Give `x` the shape of `like`, elements in row-major order."""
 
@@ -377,6 +409,18 @@ def broadcast_like(x: NodeLike, like: NodeLike) -> Node:
     return apply(BroadcastLike(), as_node(x), as_node(like))
 
 
+@front_door_for(EnsureShapeLike)
+def ensure_shape_like(x: NodeLike, like: NodeLike) -> Node:
+    """Give `x` back, as a view, with what is known of the shape of `like`, which must be its own.
+
+    Raises
+    ------
+    ShapeError
+        Where the shapes differ; for unknown sizes, in the run.
+    """
+    return apply(EnsureShapeLike(), as_node(x), as_node(like))
+
+
 @front_door_for(ReshapeLike)
 def reshape_like(x: NodeLike, like: NodeLike) -> Node:
     """Give `x` the run-time shape of `like`, elements in row-major order."""
@@ -392,10 +436,11 @@ def count(x: NodeLike, axes: Axes = None, dtype: DtypeLike = None) -> Node:
     axes
         All by default.
     dtype
-        That of `x` where it is a float, else the default float.
+        That of `x` where it is a float, but float32 for float16, which ends at 65504; else the default
+        float.
     """
     node = as_node(x)
-    default = node.dtype if is_differentiable(node.dtype) else get_default_dtype()
+    default = np.promote_types(node.dtype, np.float32) if is_differentiable(node.dtype) else get_default_dtype()
     chosen = default if dtype is None else as_dtype(dtype)
     return apply(make_op(Count, axes=None if axes is None else _listed(axes), dtype=chosen), node)
 

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from opgraph.errors import KernelError
+from opgraph.build import contract
+from opgraph.errors import KernelError, OpgraphError
 from opgraph.op import Array, Kernel, Op, Specs
 from opgraph.passes.buffers import (
     array_over,
@@ -20,7 +21,7 @@ from opgraph.passes.buffers import (
     rounded,
     stand_in,
 )
-from opgraph.plan import Environment, Instruction, Plan, Step, Structure
+from opgraph.plan import Environment, Instruction, Plan, Step, Structure, read_only
 from opgraph.spec import Spec
 
 KernelChoice: TypeAlias = Callable[[Op, Specs, Specs], Kernel]
@@ -76,7 +77,17 @@ def _computes(step: Step, owners: Mapping[int, object]) -> bool:
 
 
 def _kernel(step: Step, specs: Sequence[Spec], choose: KernelChoice) -> Kernel:
-    return choose(step.op, tuple(specs[v] for v in step.inputs), tuple(specs[v] for v in step.outputs))
+    """Return the kernel of `step`, with an error of the op's or the kernel set's own placed."""
+    try:
+        with contract("scratch or kernel factory"):
+            kernel = choose(step.op, tuple([specs[v] for v in step.inputs]), tuple([specs[v] for v in step.outputs]))
+        if not isinstance(kernel, Kernel):
+            raise KernelError(f"its kernel factory returned {kernel!r}, not a Kernel or None")
+        if not isinstance(kernel.scratch, tuple) or not all(isinstance(s, Spec) for s in kernel.scratch):
+            raise KernelError(f"its scratch returned {kernel.scratch!r}, not a tuple of Specs")
+    except OpgraphError as error:
+        raise error.located(step.op.short_name(), source=step.source) from error.__cause__
+    return kernel
 
 
 def _computation(
@@ -92,12 +103,13 @@ def _computation(
     if not changing:
         return Instruction(functools.partial(kernel.run, tuple(ins), *rest), step)
 
-    def run() -> None:
+    def run() -> object:
         for i, value in changing:
             ins[i] = arrays[value]
-        kernel.run(tuple(ins), *rest)
+        returned = kernel.run(tuple(ins), *rest)
         for i, _ in changing:
             ins[i] = None
+        return returned
 
     return Instruction(run, step)
 
@@ -117,7 +129,12 @@ def _set_views(step: Step, specs: Sequence[Spec], arrays: Environment) -> None:
 
 def _inputs(step: Step, specs: Sequence[Spec], arrays: Environment) -> list[Any]:
     unread = _unread(step)
-    return [stand_in(specs[v]) if i in unread else arrays[v] for i, v in enumerate(step.inputs)]
+    return [stand_in(specs[v]) if i in unread else _readable(arrays[v]) for i, v in enumerate(step.inputs)]
+
+
+def _readable(array: Array | None) -> Array | None:
+    """Return what a kernel may read, and no more; ``None`` for what is not there yet."""
+    return None if array is None else read_only(array)
 
 
 def _unread(step: Step) -> frozenset[int]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from opgraph.errors import KernelError
+from opgraph.build import contract
+from opgraph.errors import KernelError, OpgraphError
 from opgraph.op import Array, Arrays
 from opgraph.plan import Arena, Step, Structure
 from opgraph.spec import Spec, known_shape
@@ -31,14 +32,22 @@ def stand_in(spec: Spec) -> Array:
 
 def checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | None:
     """Return the outputs of `step` as views of `ins`, or ``None`` where they must be computed."""
-    views = step.op.view(ins)
+    try:
+        return _checked_view(step, ins, specs)
+    except OpgraphError as error:
+        raise error.located(step.op.short_name(), source=step.source) from error.__cause__
+
+
+def _checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | None:
+    with contract("view"):
+        views = step.op.view(ins)
     if views is not None:
         found = [(v.shape, v.dtype) if isinstance(v, np.ndarray) else type(v) for v in views]
         if found != [(specs[value].shape, specs[value].dtype) for value in step.outputs]:
             said = [specs[value] for value in step.outputs]
-            raise KernelError(f"its view returned {found} where infer said {said}").located(
-                step.op.short_name(), source=step.source
-            )
+            raise KernelError(f"its view returned {found} where infer said {said}")
+        if not all(v.size == 0 or any(np.may_share_memory(v, x) for x in ins) for v in views):
+            raise KernelError("its view returned memory of its own; return None to have the outputs computed")
     return views
 
 

@@ -95,16 +95,16 @@ def _compare(
             return float(np.sum(_run(runtime, y, feeds) * cotangent))
 
         numeric, error = numerical_gradient(projected, at)
-        # where the gradient is 0, rounding is all there is to see
-        noise = 1e-9 * abs(projected(at)) / (np.max(np.abs(at), initial=0.0) or 1.0)
+        # what the gradient would be of something that doubles; where it is 0, rounding is all there is to see
+        natural = abs(projected(at)) / (np.max(np.abs(at), initial=0.0) or 1.0)
     assert analytic.shape == numeric.shape, f"{where}: shape {analytic.shape} for an input of shape {numeric.shape}"
     if not numeric.size:
         return
     size = np.maximum(np.abs(analytic), np.abs(numeric))
     largest = np.max(size)
-    allowed = 4 * error + RELATIVE_TOLERANCE * size + 1e-12 * largest
+    allowed = 4 * error + RELATIVE_TOLERANCE * size + 1e-12 * max(largest, natural)
     wrong = ~(np.abs(analytic - numeric) <= allowed)
-    rough = ~(error <= TRUSTED_ERROR * np.maximum(size, 1e-3 * largest)) & (error > noise)
+    rough = ~(error <= TRUSTED_ERROR * np.maximum(size, 1e-3 * largest)) & (error > 1e-9 * natural)
     for mask, verdict in [(wrong, "wrong"), (rough, "inconclusive")]:
         if mask.any():
             excess = np.where(mask, np.abs(analytic - numeric) - allowed, -np.inf)

@@ -49,7 +49,8 @@ def fused_batch_norm(
     Raises
     ------
     ShapeError
-        Where `x` has one dimension, or the numbers of channels differ.
+        Where `x` has one dimension, the numbers of channels differ, or there is nothing to take
+        statistics of: in the run, for unknown sizes.
     ArgumentError
         For an `epsilon` or `decay` out of range, and for moving statistics that are no variables.
     """
@@ -73,7 +74,7 @@ def fused_batch_norm(
     n = og.count(x, range(x.ndim - 1), variance.dtype)
     unbiased = variance * (n / (relu(n - 2.0) + 1.0))  # max(n - 1, 1)
     for moving, batch in ((moving_mean, mean), (moving_variance, unbiased)):
-        moved = moving * decay + og.cast(batch, moving.dtype) * (1 - decay)
+        moved = og.ensure_shape_like(moving, batch) * decay + og.cast(batch, moving.dtype) * (1 - decay)
         y.graph.add_update(moving, moved, when=y)
     return y
 
@@ -99,6 +100,8 @@ class BatchNorm(og.Op, name="nn.batch_norm"):
         x, scale, offset = ins
         check_floats(*ins)
         channels = common_channels(x, scale=scale, offset=offset)
+        if 0 in x.shape[:-1]:
+            raise og.ShapeError(f"x {x.shape} holds no values to take statistics of")
         statistics = og.Spec(og.Shape(channels), at_least_float32(x.dtype))
         return (x.with_shape((*x.shape[:-1], channels)), statistics, statistics)
 
@@ -204,5 +207,8 @@ def _normalized(
 ) -> og.Node:
     """Return `x` normalized by given statistics, in its own dtype."""
     dtype = at_least_float32(x.dtype)
+    # like the statistics of a batch, moving ones are not spread over several channels
+    channel = og.reduce_sum(x, range(x.ndim - 1))
+    mean, variance = og.ensure_shape_like(mean, channel), og.ensure_shape_like(variance, channel)
     wide, scale, offset, mean, variance = (og.cast(node, dtype) for node in (x, scale, offset, mean, variance))
     return og.cast((wide - mean) * (scale / og.sqrt(variance + epsilon)) + offset, x.dtype)

@@ -1,0 +1,146 @@
+"""Ops that break their contract: each is named, at the user's line, and spoils nothing."""
+
+import numpy as np
+import pytest
+
+import opgraph as og
+
+
+class Same(og.Op, name="test.same"):
+    """The identity, for tests to break."""
+
+    def infer(self, ins):
+        return ins
+
+    def compute(self, ins, outs):
+        np.copyto(outs[0], ins[0])
+
+    def vjp(self, ins, outs, cotangents):
+        return cotangents
+
+
+def broken(name, **methods):
+    return type("Broken", (Same,), methods, name=f"test.{name}")()
+
+
+def fails(op, message, error=og.KernelError):
+    """Run `op` and check the message, which must name it, its input and this file."""
+    x = og.placeholder((None, 3), dtype=np.float64, name="x")
+    with pytest.raises(error, match=message) as caught:
+        og.RunTime().run(og.apply(op, x), {x: np.ones((2, 3))})
+    assert str(caught.value).startswith(f"{op.name}: ")
+    assert "test_contract.py" in str(caught.value)
+
+
+def test_a_kernel_that_returns_its_result_is_named():
+    fails(broken("returns", compute=lambda self, ins, outs: ins[0] * 2), "returned something; it must fill its outputs")
+
+
+def overwrite(self, ins, outs):
+    ins[0][...] = -9
+    outs[0].fill(0)
+
+
+def test_a_kernel_cannot_write_into_feeds_variables_or_intermediate_values():
+    op = broken("overwrites", compute=overwrite)
+    fails(op, "its kernel raised ValueError: assignment destination is read-only")
+    data = np.ones(3)
+    x = og.placeholder((3,), dtype=np.float64)
+    v = og.Variable(np.ones(3))
+    for node in (og.apply(op, x), og.apply(op, v), og.apply(op, x * 2.0), og.apply(op, v.reshape(3, 1))):
+        with pytest.raises(og.KernelError, match="read-only"):
+            og.RunTime().run(node, {x: data})
+    assert data.tolist() == [1.0] * 3
+    assert v.val.tolist() == [1.0] * 3
+
+
+def test_a_view_of_memory_of_its_own_is_named():
+    fails(broken("fresh_view", view=lambda self, ins: (ins[0] * 1,)), "its view returned memory of its own")
+
+
+def raises(self, *args):
+    raise ZeroDivisionError("by the test")
+
+
+@pytest.mark.parametrize("method", ["view", "scratch", "compute"])
+def test_a_method_that_raises_is_named(method):
+    fails(broken(f"raising_{method}", **{method: raises}), r"its .*(view|scratch|kernel).* raised ZeroDivisionError")
+
+
+@pytest.mark.parametrize("result", [5, og.Spec((1,), np.float32), (5,)], ids=["int", "spec", "tuple"])
+def test_scratch_must_be_a_tuple_of_specs(result):
+    fails(broken("scratch", scratch=lambda self, ins, outs: result), "its scratch returned .*, not a tuple of Specs")
+
+
+@pytest.mark.parametrize("result", [None, {5}, frozenset({5}), [0]], ids=repr)
+def test_shape_only_must_be_a_frozenset_of_input_numbers(result):
+    x = og.placeholder((3,), name="x")
+    with pytest.raises(og.KernelError, match=r"test.unread: its shape_only returned .*, not a frozenset"):
+        og.apply(broken("unread", shape_only=lambda self, n: result), x)
+
+
+def test_an_error_of_ours_raised_in_a_kernel_is_placed():
+    def compute(self, ins, outs):
+        raise og.ArgumentError("labels must be below 10")
+
+    fails(broken("own_error", compute=compute), "labels must be below 10\n  placeholder 'x'", og.ArgumentError)
+
+
+def test_an_error_of_ours_without_a_message_is_placed():
+    def infer(self, ins):
+        raise og.ShapeError
+
+    with pytest.raises(og.ShapeError, match="test.silent: "):
+        og.apply(broken("silent", infer=infer), og.constant(1.0))
+
+
+def test_a_spec_takes_what_means_a_shape_and_a_dtype():
+    assert og.Spec((None, 3), float) == og.Spec(og.Shape(None, 3), np.dtype(np.float64))
+    assert type(og.Spec([2], np.float32).shape) is og.Shape
+    with pytest.raises(og.DtypeError):
+        og.Spec((2,), str)
+
+
+@pytest.mark.parametrize("result", [np.float32, np.dtype(np.float32)])
+def test_dtypes_may_name_a_dtype_in_any_way(result):
+    op = type("Odd", (og.Elementwise,), {"dtypes": lambda self, *ins: result}, name="test.odd_dtypes")()
+    assert og.apply(op, og.constant(1.0)).dtype == np.float32
+
+
+def test_a_wrong_number_of_dtypes_is_named():
+    dtypes = (np.dtype(np.float32),) * 2
+    op = type("Odd", (og.Elementwise,), {"dtypes": lambda self, *ins: dtypes}, name="test.two_dtypes")()
+    with pytest.raises(og.KernelError, match="its dtypes returned 2 for 1 outputs"):
+        og.apply(op, og.constant(1.0))
+
+
+def test_a_vjp_of_the_wrong_run_time_shape_is_named():
+    op = broken("short_vjp", vjp=lambda self, ins, outs, g: (og.reduce_sum(g[0], 0, keepdims=True),))
+    x = og.placeholder((None, 3), dtype=np.float64, name="x")
+    gradient = og.grad(og.apply(op, x), x)
+    with pytest.raises(og.ShapeError, match=r"ensure_shape_like: x has shape \(1, 3\) .* of like is wanted, \(5, 3\)"):
+        og.RunTime().run(gradient, {x: np.ones((5, 3))})
+
+
+def test_a_vjp_of_another_graph_is_named():
+    with og.Graph().as_default_graph():
+        foreign = og.constant(np.ones(3))
+    x = og.placeholder((3,), dtype=np.float64)
+    y = og.apply(broken("foreign", vjp=lambda self, ins, outs, g: (foreign,)), x)
+    with pytest.raises(og.GradientError, match="its vjp returned constant .* a node of another graph"):
+        og.grad(y, x)
+
+
+def test_an_op_class_is_not_an_op():
+    with pytest.raises(og.ArgumentError, match=r"apply: an op is applied, such as Op\(\), not <class"):
+        og.apply(Same, og.constant(1.0))
+
+
+def test_a_program_that_is_run_from_its_own_kernel_is_refused():
+    def compute(self, ins, outs):
+        program(np.ones(3))
+
+    x = og.placeholder((3,), dtype=np.float64)
+    program = og.RunTime().compile([x], [og.apply(broken("recursive", compute=compute), x)])
+    with pytest.raises(og.GraphError, match="runs what is being run already"):
+        program(np.ones(3))
