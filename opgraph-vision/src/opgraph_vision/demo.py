@@ -7,6 +7,7 @@ from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from opgraph_vision.datasets import digits, stratified_split
 
@@ -28,7 +29,7 @@ def register(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(args: argparse.Namespace) -> int:
     """Train and print the result; return the exit code."""
-    try:
+    try:  # not at the top: the command line lists its commands whatever is installed
         from opgraph_vision.convnet import CLASSES, train
     except ModuleNotFoundError as error:
         if error.name != "opgraph_nn":
@@ -37,10 +38,12 @@ def run(args: argparse.Namespace) -> int:
         return 1
 
     images, labels = digits()
-    known, held_out = stratified_split(labels)
-    print(f"learning from {len(known)} digits, {len(held_out)} held out")
-    progress = Progress(args.epochs, -(-len(known) // args.batch_size), sys.stdout)
-    predict = train(images[known], labels[known], args.epochs, args.batch_size, args.seed, progress)
+    seen, held_out = stratified_split(labels)
+    print(f"learning from {len(seen)} digits, {len(held_out)} held out")
+    progress = Progress(args.epochs, -(-len(seen) // args.batch_size), sys.stdout)
+    # matrices this small gain little from threads, which on a busy machine wait for each other
+    with threadpool_limits(1, user_api="blas"):
+        predict = train(images[seen], labels[seen], args.epochs, args.batch_size, args.seed, progress)
 
     predicted = predict(images[held_out])
     right = np.count_nonzero(predicted == labels[held_out])
@@ -64,7 +67,7 @@ class Progress:
             self._losses.clear()
         self._losses.append(loss)
         epoch_ends = batch + 1 == self._batches
-        text = f"epoch {_of(epoch, self._epochs)}  loss {np.mean(self._losses):.4f}"
+        text = f"epoch {_of(epoch, self._epochs)}  loss {np.mean(self._losses):7.4f}"
         if self._stream.isatty():
             end = "\n" if epoch_ends and epoch + 1 == self._epochs else ""
             print(f"\r{text}  batch {_of(batch, self._batches)}", end=end, file=self._stream, flush=True)

@@ -75,7 +75,7 @@ def unfold(x: og.Array, grid: Grid, space: og.Array, padded: og.Array) -> Iterat
     top, left = grid.vertical.margins[0], grid.horizontal.margins[0]
     for block, part in blocks(space, len(x), grid):
         images = x[block.images]
-        if padded.size:
+        if len(padded):
             count, height, width, _ = images.shape
             if block.rows.start == 0:
                 padded[:count, top : top + height, left : left + width] = images

@@ -69,18 +69,18 @@ class MaxPool2D(Pooling, name="vision.maxpool2d"):
         (x,), (y, argmax), (mask, marks) = ins, outs, scratch
         taps = list(self.grid(x.shape, y.shape).taps())
         y[...] = _lowest(y.dtype)
-        for _, w, p in taps:
-            np.maximum(y[w], x[p], out=y[w])
+        for _, windows, pixels in taps:
+            np.maximum(y[windows], x[pixels], out=y[windows])
 
         # of equal ones the first has the greatest mark; padding is never looked at, so it has none
         argmax[...] = 0
         has_nan = y.dtype.kind == "f" and np.isnan(y, out=mask).any()
-        for element, w, p in taps:
-            found = np.equal(x[p], y[w], out=mask[w])
+        for element, windows, pixels in taps:
+            found = np.equal(x[pixels], y[windows], out=mask[windows])
             if has_nan:  # it equals nothing, and is the maximum wherever it is
-                found |= np.isnan(x[p])
-            np.multiply(found, argmax.dtype.type(len(taps) - element), out=marks[w])
-            np.maximum(argmax[w], marks[w], out=argmax[w])
+                found |= np.isnan(x[pixels])
+            np.multiply(found, argmax.dtype.type(len(taps) - element), out=marks[windows])
+            np.maximum(argmax[windows], marks[windows], out=argmax[windows])
         np.subtract(len(taps), argmax, out=argmax)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
@@ -124,8 +124,8 @@ class MaxPool2DScatter(Pooling, name="vision._maxpool2d_scatter"):
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (g, argmax, _), (dx,), (mask, chosen) = ins, outs, scratch
         dx[...] = 0
-        for element, w, p in self.grid(dx.shape, g.shape).taps():
-            dx[p] += _choose(g[w], argmax[w], element, mask[w], chosen[w])
+        for element, windows, pixels in self.grid(dx.shape, g.shape).taps():
+            dx[pixels] += _choose(g[windows], argmax[windows], element, mask[windows], chosen[windows])
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (_, argmax, _), (h,) = ins, cotangents
@@ -137,7 +137,7 @@ class MaxPool2DScatter(Pooling, name="vision._maxpool2d_scatter"):
             g, argmax, x = rng.normal(size=case.y), case.argmax(rng), np.zeros(case.x)
             yield og.Sample((g, argmax, x), case.attrs, id=case.id)
         g, argmax, x = rng.normal(size=(2, 6, 5, 3)), rng.integers(0, 6, (2, 6, 5, 3)), np.zeros((2, 8, 13, 1))
-        yield og.Sample((g, argmax, x), _CASES[1].attrs, raises=og.ShapeError, id="channels differ")
+        yield og.Sample((g, argmax, x), _OVERLAPPING.attrs, raises=og.ShapeError, id="channels differ")
 
 
 class MaxPool2DGather(Pooling, name="vision._maxpool2d_gather"):
@@ -158,8 +158,8 @@ class MaxPool2DGather(Pooling, name="vision._maxpool2d_gather"):
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x, argmax), (y,), (mask, chosen) = ins, outs, scratch
         y[...] = 0  # stays where argmax points into the padding, which the scatter leaves out
-        for element, w, p in self.grid(x.shape, y.shape).taps():
-            y[w] += _choose(x[p], argmax[w], element, mask[w], chosen[w])
+        for element, windows, pixels in self.grid(x.shape, y.shape).taps():
+            y[windows] += _choose(x[pixels], argmax[windows], element, mask[windows], chosen[windows])
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x, argmax), (h,) = ins, cotangents
@@ -170,7 +170,7 @@ class MaxPool2DGather(Pooling, name="vision._maxpool2d_gather"):
         for case in _CASES:
             yield og.Sample((rng.normal(size=case.x), case.argmax(rng)), case.attrs, id=case.id)
         x, argmax = rng.normal(size=(2, 8, 13, 1)), rng.integers(0, 6, (2, 6, 5, 3))
-        yield og.Sample((x, argmax), _CASES[1].attrs, raises=og.ShapeError, id="channels differ")
+        yield og.Sample((x, argmax), _OVERLAPPING.attrs, raises=og.ShapeError, id="channels differ")
 
 
 @og.front_door_for(MaxPool2D)
@@ -258,11 +258,12 @@ class _Case(NamedTuple):
         return rng.integers(0, self.kernel_size[0] * self.kernel_size[1], self.y)
 
 
+_OVERLAPPING = _Case("overlapping", (3, 4), (1, 2), "VALID", (2, 8, 13, 1), (2, 6, 5, 1))
 _CASES = [
-    _Case("edge to edge", (2, 3), (2, 3), "VALID", (1, 8, 15, 6), (1, 4, 5, 6)),
-    _Case("overlapping", (3, 4), (1, 2), "VALID", (2, 8, 13, 1), (2, 6, 5, 1)),
+    _OVERLAPPING,
+    _Case("edge to edge", (2, 3), (2, 3), "VALID", (1, 8, 15, 1), (1, 4, 5, 1)),
     _Case("odd margins", (3, 2), (2, 3), "SAME", (1, 8, 13, 6), (1, 4, 5, 6)),
     _Case("mostly padding", (4, 5), (3, 2), "SAME", (5, 3, 2, 6), (5, 1, 1, 6)),
-    _Case("gaps between windows", (1, 2), (2, 3), "VALID", (4, 9, 8, 6), (4, 5, 3, 6)),
+    _Case("gaps between windows", (1, 2), (2, 3), "VALID", (1, 9, 8, 6), (1, 5, 3, 6)),
     _Case("no images", (3, 2), (1, 1), "VALID", (0, 4, 5, 6), (0, 2, 4, 6)),
 ]

@@ -1,0 +1,299 @@
+"""Convolution and its gradients, against loops over every window and finite differences."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import opgraph as og
+from opgraph.testing import check_grads
+from opgraph_vision import conv2d
+
+# (images, kernel), strides, padding: no two sizes are equal, unless one follows from the other
+CONFIGURATIONS = {
+    "same": ((2, 5, 7, 3), (4, 1, 3, 6), (1, 1), "SAME"),
+    "even kernel": ((2, 5, 7, 3), (2, 4, 3, 1), (1, 1), "SAME"),
+    "valid": ((1, 8, 10, 2), (3, 4, 2, 5), (1, 1), "VALID"),
+    "odd margins": ((2, 11, 8, 1), (4, 5, 1, 7), (2, 3), "SAME"),
+    "valid strides": ((1, 8, 13, 1), (2, 4, 1, 7), (3, 2), "VALID"),
+    "gaps": ((5, 7, 13, 1), (2, 1, 1, 6), (3, 4), "SAME"),
+    "mostly padding": ((4, 2, 3, 1), (7, 5, 1, 6), (1, 1), "SAME"),
+    "pointwise": ((2, 4, 5, 3), (1, 1, 3, 6), (1, 1), "SAME"),
+    "pointwise strides": ((2, 7, 5, 3), (1, 1, 3, 6), (2, 3), "VALID"),
+}
+each_configuration = pytest.mark.parametrize(
+    ("shapes", "strides", "padding"),
+    [((x, kernel), strides, padding) for x, kernel, strides, padding in CONFIGURATIONS.values()],
+    ids=CONFIGURATIONS.keys(),
+)
+
+
+def pad(x, kernel, strides, padding):
+    """Surround images with zeros as TensorFlow's documentation of SAME says."""
+    margins = []
+    for n, k, s in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True):
+        both = 0 if padding == "VALID" else max(k - (n % s or s), 0)
+        margins.append((both // 2, both - both // 2))
+    return np.pad(x, [(0, 0), *margins, (0, 0)])
+
+
+def convolve_slowly(x, kernel, strides, padding):
+    padded = pad(x, kernel, strides, padding)
+    (kh, kw, _, given), (sh, sw) = kernel.shape, strides
+    down = (padded.shape[1] - kh) // sh + 1
+    across = (padded.shape[2] - kw) // sw + 1
+    y = np.zeros((len(x), down, across, given))
+    for n in range(len(x)):
+        for i in range(down):
+            for j in range(across):
+                window = padded[n, i * sh : i * sh + kh, j * sw : j * sw + kw]
+                for o in range(given):
+                    y[n, i, j, o] = np.sum(window * kernel[..., o])
+    return y
+
+
+def draw(shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=shape) for shape in shapes]
+
+
+def run(node, feeds=None):
+    return og.RunTime().run(node, feeds or {})
+
+
+@each_configuration
+def test_result_is_that_of_a_loop_over_windows(shapes, strides, padding):
+    x, kernel = draw(shapes)
+    y = run(conv2d(x, kernel, strides, padding))
+    np.testing.assert_allclose(y, convolve_slowly(x, kernel, strides, padding), rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(
+    images=st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9), st.integers(0, 4)),
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    outputs=st.integers(0, 4),
+    strides=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    padding=st.sampled_from(["SAME", "VALID"]),
+)
+def test_any_sizes_give_the_result_of_a_loop_over_windows(images, size, outputs, strides, padding):
+    if padding == "VALID":
+        images = (images[0], max(images[1], size[0]), max(images[2], size[1]), images[3])
+    x, kernel = draw([images, (*size, images[3], outputs)])
+    y = conv2d(x, kernel, strides, padding)
+    expected = convolve_slowly(x, kernel, strides, padding)
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(run(y), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_whole_numbers_give_exact_results_in_float32():
+    rng = np.random.default_rng(0)
+    x, kernel = rng.integers(-9, 9, (2, 6, 5, 3)), rng.integers(-9, 9, (3, 2, 3, 4))
+    y = run(conv2d(x.astype(np.float32), kernel.astype(np.float32), (1, 2), "SAME"))
+    np.testing.assert_array_equal(y, convolve_slowly(x, kernel, (1, 2), "SAME"))
+
+
+def test_example_of_one_channel_in_dive_into_deep_learning():
+    x = np.arange(9.0).reshape(1, 3, 3, 1)
+    kernel = np.arange(4.0).reshape(2, 2, 1, 1)
+    assert run(conv2d(x, kernel, padding="VALID"))[0, :, :, 0].tolist() == [[19, 25], [37, 43]]
+
+
+def test_example_of_two_channels_in_dive_into_deep_learning():
+    x = np.stack([np.arange(9.0), np.arange(1.0, 10.0)], axis=-1).reshape(1, 3, 3, 2)
+    kernel = np.stack([np.arange(4.0), np.arange(1.0, 5.0)], axis=-1).reshape(2, 2, 2, 1)
+    assert run(conv2d(x, kernel, padding="VALID"))[0, :, :, 0].tolist() == [[56, 72], [104, 120]]
+
+
+def test_example_of_edges_in_dive_into_deep_learning():
+    x = np.ones((1, 6, 8, 1))
+    x[:, :, 2:6] = 0
+    edges = run(conv2d(x, np.array([1.0, -1.0]).reshape(1, 2, 1, 1), padding="VALID"))
+    assert edges[0, :, :, 0].tolist() == [[0, 1, 0, 0, 0, -1, 0]] * 6
+
+
+def test_defaults_keep_the_size_of_the_image():
+    x = og.placeholder((None, 5, 7, 3))
+    y = conv2d(x, np.zeros((3, 2, 3, 6)))
+    assert y.shape == (None, 5, 7, 6)
+    assert y.call.op.padding == "SAME"
+
+
+def test_front_door_of_opgraph_is_the_typed_one():
+    assert og.conv2d is conv2d
+
+
+def test_one_stride_goes_for_both_directions():
+    x = og.placeholder((2, 5, 7, 3))
+    assert conv2d(x, np.zeros((1, 1, 3, 6)), strides=2).call.op.strides == (2, 2)
+    assert conv2d(x, np.zeros((1, 1, 3, 6)), strides=[2, 3]).call.op.strides == (2, 3)
+
+
+@pytest.mark.parametrize(("padding", "shape"), [("SAME", (None, None, 3, 6)), ("VALID", (None, None, 2, 6))])
+def test_unknown_sizes_of_images_stay_unknown(padding, shape):
+    x = og.placeholder((None, None, 7, 3))
+    assert conv2d(x, np.zeros((4, 2, 3, 6)), (2, 3), padding).shape == shape
+
+
+def test_unknown_channels_are_taken_from_the_kernel():
+    x = og.placeholder((2, 5, 7, None))
+    assert conv2d(x, np.zeros((4, 1, 3, 6))).shape == (2, 5, 7, 6)
+
+
+@each_configuration
+def test_gradients_agree_with_finite_differences_through_second_order(shapes, strides, padding):
+    values = draw(shapes)
+    x, kernel = (og.placeholder(shape, np.float64) for shape in shapes)
+    check_grads(conv2d(x, kernel, strides, padding), [x, kernel], dict(zip((x, kernel), values, strict=True)))
+
+
+@pytest.mark.parametrize("name", ["same", "odd margins", "valid strides", "gaps"])
+def test_gradients_hold_where_sizes_are_unknown(name):
+    *shapes, strides, padding = CONFIGURATIONS[name]
+    values = draw(shapes)
+    x, kernel = (og.placeholder([None] * 4, np.float64) for _ in shapes)
+    check_grads(conv2d(x, kernel, strides, padding), [x, kernel], dict(zip((x, kernel), values, strict=True)))
+
+
+@each_configuration
+def test_gradients_are_adjoint_to_the_convolution(shapes, strides, padding):
+    x, kernel = (og.Variable(value) for value in draw(shapes))
+    y = conv2d(x, kernel, strides, padding)
+    g = np.random.default_rng(1).normal(size=y.shape)
+    value, gx, gkernel = run([y, *og.grad(y, [x, kernel], g)])
+    # <y, g> = <x, gx> = <kernel, gkernel>, since y is linear in each
+    product = np.vdot(value, g)
+    np.testing.assert_allclose(np.vdot(x.val, gx), product, rtol=1e-12)
+    np.testing.assert_allclose(np.vdot(kernel.val, gkernel), product, rtol=1e-12)
+
+
+def test_third_gradient_of_a_function_that_is_bilinear_vanishes():
+    x, kernel = (og.Variable(value) for value in draw([(2, 5, 7, 3), (4, 1, 3, 6)]))
+    gx = og.grad(conv2d(x, kernel), x)
+    mixed = og.grad(gx, kernel)
+    assert mixed.shape == (4, 1, 3, 6)
+    zero = og.grad(mixed, [x, kernel], unconnected="zeros")
+    assert [np.abs(value).max() for value in run(zero)] == [0, 0]
+
+
+def test_gradient_is_zero_for_pixels_between_windows():
+    x = og.Variable(np.ones((1, 7, 5, 2)))
+    gx = run(og.grad(conv2d(x, np.ones((2, 1, 2, 3)), (3, 2), "VALID"), x))
+    touched = np.zeros((7, 5))
+    for i in (0, 3):
+        touched[i : i + 2, ::2] = 3
+    np.testing.assert_array_equal(gx[0], np.stack([touched] * 2, axis=-1))
+
+
+@pytest.mark.parametrize("block_bytes", [1, 700, 4000])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_results_do_not_depend_on_the_size_of_blocks(monkeypatch, block_bytes, padding):
+    shapes, strides = ((5, 11, 8, 2), (4, 3, 2, 6)), (2, 1)
+    x, kernel = (og.Variable(value) for value in draw(shapes))
+    y = conv2d(x, kernel, strides, padding)
+    fetches = [y, *og.grad(y, [x, kernel])]
+    whole = run(fetches)
+    monkeypatch.setattr("opgraph_vision.ops.columns.BLOCK_BYTES", block_bytes)
+    for in_blocks, at_once in zip(run(fetches), whole, strict=True):
+        np.testing.assert_allclose(in_blocks, at_once, rtol=1e-12, atol=1e-12)
+
+
+def test_work_space_does_not_grow_with_the_number_of_images():
+    def scratch(images):
+        x, kernel = og.placeholder((images, 32, 24, 16)), og.placeholder((3, 5, 16, 8))
+        y = conv2d(x, kernel)
+        return sum(spec.nbytes for spec in y.call.op.scratch((x.spec, kernel.spec), (y.spec,)))
+
+    assert scratch(1000) == scratch(100) < 2 * (1 << 22)
+
+
+@pytest.mark.parametrize("size", [(3, 2), (1, 1)])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_operands_and_cotangents_may_be_views_of_any_strides(size, padding):
+    x, kernel, g = draw([(2, 6, 5, 3), (*size, 3, 4), (4,)])
+    axes = (3, 1, 0, 2)
+    back = (2, 1, 3, 0)
+    turned_x, turned_kernel = (
+        og.placeholder((3, 6, 2, 5), np.float64),
+        og.placeholder((4, size[1], size[0], 3), np.float64),
+    )
+    y = conv2d(og.transpose(turned_x, back), og.transpose(turned_kernel, (2, 1, 3, 0)), padding=padding)
+    # a cotangent that is broadcast has strides of 0
+    gradients = og.grad(y, [turned_x, turned_kernel], og.broadcast_like(g, y))
+    turned = {turned_x: x.transpose(axes), turned_kernel: kernel.transpose((3, 1, 0, 2))}
+    value, gx, gkernel = run([y, *gradients], turned)
+
+    straight_x, straight_kernel = og.Variable(x), og.Variable(kernel)
+    straight = conv2d(straight_x, straight_kernel, padding=padding)
+    expected = run([straight, *og.grad(straight, [straight_x, straight_kernel], og.broadcast_like(g, straight))])
+    np.testing.assert_allclose(value, expected[0], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gx, expected[1].transpose(axes), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gkernel, expected[2].transpose((3, 1, 0, 2)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_result_and_gradients_have_the_dtype_of_the_operands(dtype):
+    x, kernel = (og.Variable(value.astype(dtype)) for value in draw([(2, 5, 7, 3), (4, 1, 3, 6)]))
+    y = conv2d(x, kernel)
+    fetched = run([y, *og.grad(y, [x, kernel])])
+    assert [value.dtype for value in fetched] == [dtype] * 3
+
+
+def test_integers_take_the_dtype_of_a_float():
+    x = og.placeholder((2, 5, 7, 3), np.int64)
+    assert conv2d(x, np.ones((4, 1, 3, 6), np.float32)).dtype == np.float32
+
+
+def test_float32_is_as_near_to_float64_as_rounding_allows():
+    x, kernel = draw([(2, 9, 7, 16), (4, 5, 16, 6)])
+    y = run(conv2d(x.astype(np.float32), kernel.astype(np.float32)))
+    np.testing.assert_allclose(y, run(conv2d(x, kernel)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "options", "message"),
+    [
+        ((2, 5, 6, 3), (6, 7, 3, 4), {"padding": "VALID"}, r"conv2d: kernel (6, 7) exceeds image (5, 6); pad x first"),
+        ((None, 5, 6, 3), (4, 1, 2, 7), {}, "conv2d: x has 3 channels, the kernel takes 2"),
+        ((5, 6, 3), (4, 1, 3, 7), {}, "conv2d: x has shape (5, 6, 3); images are (N, height, width, channels)"),
+        ((2, 5, 6, 3), (4, 3, 7), {}, "conv2d: kernel has shape (4, 3, 7); kernels are (height, width, in, out)"),
+        ((2, 5, 6, 3), (0, 1, 3, 7), {}, "conv2d: kernel (0, 1) has no elements"),
+    ],
+)
+def test_shapes_that_do_not_fit_raise_at_construction(x, kernel, options, message):
+    with pytest.raises(og.ShapeError) as raised:
+        conv2d(og.placeholder(x), og.placeholder(kernel), **options)
+    first, operands, line = str(raised.value).split("\n  ")
+    assert first == message
+    assert operands == f"x: placeholder 'placeholder' {x} float32; kernel: placeholder 'placeholder_1' {kernel} float32"
+    assert line.startswith("at test_conv2d.py:")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strides": 0}, "conv2d: strides (0, 0): both must be at least 1"),
+        ({"strides": (2, -1)}, "conv2d: strides (2, -1): both must be at least 1"),
+        ({"strides": (1, 2, 3)}, "conv2d: strides=(1, 2, 3): expected 2 values, got 3"),
+        ({"strides": 1.5}, "conv2d: strides=(1.5, 1.5): expected an integer"),
+        ({"padding": "same"}, "conv2d: padding='same': expected one of 'SAME', 'VALID'"),
+    ],
+)
+def test_bad_attributes_raise_at_construction(options, message):
+    x, kernel = og.placeholder((2, 5, 6, 3)), og.placeholder((4, 1, 3, 7))
+    with pytest.raises(og.ArgumentError) as raised:
+        conv2d(x, kernel, **options)
+    first, *_, line = str(raised.value).split("\n  ")
+    assert first == message
+    assert line.startswith("at test_conv2d.py:")
+
+
+def test_image_that_turns_out_too_small_raises_at_the_run():
+    x = og.placeholder((None, None, None, 3), name="photos")
+    y = conv2d(x, np.zeros((4, 2, 3, 1), np.float32), padding="VALID")
+    with pytest.raises(og.ShapeError) as raised:
+        run(y, {x: np.zeros((2, 3, 7, 3))})
+    first, operands, line = str(raised.value).split("\n  ")
+    assert first == "conv2d: kernel (4, 2) exceeds image (3, 7); pad x first"
+    assert "placeholder 'photos' (2, 3, 7, 3) float32" in operands
+    assert line.endswith('y = conv2d(x, np.zeros((4, 2, 3, 1), np.float32), padding="VALID")')
