@@ -83,7 +83,7 @@ def test_an_error_of_ours_raised_in_a_kernel_is_placed():
     def compute(self, ins, outs):
         raise og.ArgumentError("labels must be below 10")
 
-    fails(broken("own_error", compute=compute), "labels must be below 10\n  placeholder 'x'", og.ArgumentError)
+    fails(broken("own_error", compute=compute), "labels must be below 10\n  x: placeholder 'x'", og.ArgumentError)
 
 
 def test_an_error_of_ours_without_a_message_is_placed():

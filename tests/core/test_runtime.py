@@ -169,7 +169,7 @@ def test_unknown_sizes_that_turn_out_not_to_fit_name_the_node_and_the_line():
         step(np.ones((2, 3)), np.ones((4, 3)))
     lines = str(caught.value).splitlines()
     assert lines[0] == "add: (2, 3) and (4, 3) do not broadcast: axis -2 differs"
-    assert lines[1] == "  placeholder 'a' (2, 3) float32; placeholder 'b' (4, 3) float32"
+    assert lines[1] == "  x: placeholder 'a' (2, 3) float32; y: placeholder 'b' (4, 3) float32"
     assert lines[2].endswith("total = a + b")
     assert v.val.tolist() == [0.0]
     assert step(np.ones((1, 3)), np.ones((4, 3)))[0].shape == (4, 3)
@@ -198,7 +198,7 @@ def test_an_exception_in_a_kernel_names_the_op_and_changes_nothing():
         step([1.0, -2.0])
     lines = str(caught.value).splitlines()
     assert lines[0] == "test.touchy: its kernel raised ArithmeticError: negative"
-    assert lines[1] == "  placeholder 'x' (2,) float32 in [-2, 1]"
+    assert lines[1] == "  x: placeholder 'x' (2,) float32 in [-2, 1]"
     assert lines[2].endswith("y = og.apply(Touchy(), x)")
     assert isinstance(caught.value.__cause__, ArithmeticError)
     assert (v.val, w.val) == (1.0, 1.0)
@@ -215,7 +215,7 @@ def test_check_finite_names_the_first_node_that_went_wrong():
         rt.run(y, {x: [1.0, -2.0, 3.0]})
     lines = str(caught.value).splitlines()
     assert lines[0] == "log: 'log' went NaN in 1 of 3 elements"
-    assert lines[1] == "  placeholder 'x' (3,) float64 in [-2, 3]"
+    assert lines[1] == "  x: placeholder 'x' (3,) float64 in [-2, 3]"
     with pytest.raises(og.NonFiniteError, match="'log' went infinite in 1 of 3 elements"):
         rt.run(y, {x: [0.0, 2.0, 3.0]})
     assert np.isnan(og.RunTime().run(y, {x: [-1.0, 2.0, 3.0]})[0])

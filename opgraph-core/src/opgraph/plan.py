@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from opgraph.build import input_names
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
 from opgraph.op import Array, Op
 from opgraph.spec import Spec
@@ -61,15 +62,20 @@ class Structure:
     fetches: tuple[int, ...]
     updates: tuple[tuple[int, int], ...]
 
-    def describe(self, values: Sequence[int], specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
-        """Return a list of values for a message, with their ranges where arrays are at hand."""
-        labels = dict(self.labels)
-        labels.update((v, f"{step.op.short_name()} {step.name!r}") for step in self.steps for v in step.outputs)
-        return "; ".join(f"{labels[v]} {specs[v]}{_range(arrays[v]) if arrays else ''}" for v in values)
+    def describe(self, value: int, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
+        """Return what a message calls a value, with its range where arrays are at hand."""
+        step = self.maker(value)
+        label = f"{step.op.short_name()} {step.name!r}" if step else self.labels[value]
+        return f"{label} {specs[value]}{_range(arrays[value]) if arrays else ''}"
 
-    def source(self, value: int) -> Source | None:
-        """Return the user's line that made a value, None for one that no step makes."""
-        return next((step.source for step in self.steps if value in step.outputs), None)
+    def describe_inputs(self, step: Step, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
+        """Return the inputs of a step by name, as a message lists them."""
+        names = input_names(step.op, len(step.inputs))
+        return "; ".join(f"{n}: {self.describe(v, specs, arrays)}" for n, v in zip(names, step.inputs, strict=True))
+
+    def maker(self, value: int) -> Step | None:
+        """Return the step that makes a value, None for one that is there before."""
+        return next((step for step in self.steps if value in step.outputs), None)
 
     @property
     def results(self) -> set[int]:
@@ -177,7 +183,7 @@ class Plan:
                 raise NonFiniteError(detail)
 
     def _inputs(self, step: Step) -> str:
-        return self.structure.describe(step.inputs, self.specs, self.arrays)
+        return self.structure.describe_inputs(step, self.specs, self.arrays)
 
 
 _MASK = (1 << 64) - 1

@@ -31,12 +31,13 @@ def specialize(structure: Structure, feeds: Sequence[Spec]) -> list[Spec]:
             ):
                 raise KernelError(f"its infer said {tuple(before)} when the graph was built, and {outs} now")
         except OpgraphError as error:
-            shown = structure.describe(step.inputs, specs)
+            shown = structure.describe_inputs(step, specs)
             raise error.located(step.op.short_name(), shown, step.source) from error.__cause__
         for value, spec in zip(step.outputs, outs, strict=True):
             specs[value] = spec
     for variable, value in structure.updates:
         if specs[value] != specs[variable]:
-            detail = f"{structure.describe([value], specs)} does not go into {structure.describe([variable], specs)}"
-            raise ShapeError(detail).located("update", source=structure.source(value))
+            detail = f"{structure.describe(value, specs)} does not go into {structure.describe(variable, specs)}"
+            maker = structure.maker(value)
+            raise ShapeError(detail).located("update", source=maker.source if maker else None)
     return specs
