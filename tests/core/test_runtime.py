@@ -590,3 +590,39 @@ def test_an_input_of_another_graph_is_refused():
         foreign = og.placeholder((2,), name="foreign")
     with pytest.raises(og.GraphError, match="placeholder 'foreign' .* is a node of another graph"):
         og.RunTime().compile([x, foreign], [x * 2.0])
+
+
+HANDLER = """
+import signal
+
+import opgraph as og
+
+x = og.placeholder((2,))
+y = x
+for _ in range(200):
+    y = og.tanh(y)
+program = og.RunTime().compile([x], [y])
+refused = 0
+
+
+def evaluate(number, frame):
+    global refused
+    try:
+        program([1, 2])
+    except og.GraphError as error:
+        assert "runs what is being run already" in str(error)
+        refused += 1
+
+
+signal.signal(signal.SIGALRM, evaluate)
+for _ in range(300):
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)
+    for _ in range(5):
+        program([1, 2])
+print(refused > 0)
+"""
+
+
+def test_a_signal_handler_that_runs_the_program_it_interrupts_is_refused_and_nothing_hangs():
+    done = subprocess.run([sys.executable, "-c", HANDLER], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")

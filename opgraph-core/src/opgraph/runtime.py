@@ -83,7 +83,7 @@ class RunTime:
         self.check_finite = bool(check_finite)
         self._passes = [GRAPH_PASSES[name] for name in (GRAPH_PASSES if passes is None else passes)]
         self._steps = itertools.count()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come back in
 
     def reset(self) -> None:
         """Start over: the next run is numbered 0 again, and so draws the numbers of the first one."""
@@ -240,7 +240,7 @@ class _Executable:
         self._written = [numbers[variable].array for variable, _ in self.structure.updates]
         self._plans: collections.OrderedDict[object, tuple[Plan, Any]] = collections.OrderedDict()
         self._plan_bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come back in
 
     def run(self, feeds: Sequence[Array], runtime: RunTime) -> list[Array]:
         """Run on contiguous arrays of the placeholders' dtypes, in their order, and commit the updates."""
