@@ -408,3 +408,15 @@ def test_an_initializer_that_raises_is_named(graph):
     og.variable((2,), lambda shape, rng: 1 / 0, name="w")
     with pytest.raises(og.ArgumentError, match="variable 'w': its initializer raised ZeroDivisionError"):
         graph.initialize_variables()
+
+
+def test_a_message_names_what_the_user_wrote_and_not_the_cast_in_between():
+    x, b = og.placeholder((None, 3), dtype=np.float64, name="x"), og.placeholder((2, 5), name="b")
+    with pytest.raises(og.ShapeError) as caught:
+        x @ b
+    assert (
+        str(caught.value).splitlines()[1] == "  x: placeholder 'x' (None, 3) float64; y: placeholder 'b' (2, 5) float32"
+    )
+    written = b.astype(np.float64)
+    with pytest.raises(og.ShapeError, match="y: cast 'cast_1'"):
+        x @ written

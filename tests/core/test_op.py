@@ -158,3 +158,16 @@ def test_attributes_may_not_hold_what_cannot_be_hashed():
     assert Holder(frozenset({1})) == Holder(frozenset({1}))
     with pytest.raises(og.ArgumentError, match="expected frozenset"):
         Holder({1})
+
+
+def test_inputs_are_a_tuple_of_names():
+    with pytest.raises(og.ArgumentError, match=r"Bad: inputs is a tuple of names; write inputs = \('image',\)"):
+        type("Bad", (og.Op,), {"inputs": ("image")}, name="test.bad_inputs")
+
+
+def test_an_op_without_a_name_is_not_applied():
+    class Nameless(og.Elementwise):
+        """An op that forgot its name."""
+
+    with pytest.raises(og.ArgumentError, match=r"apply: .*Nameless has no name; write class"):
+        og.apply(Nameless(), og.constant(1.0))

@@ -1,5 +1,6 @@
 """What is built holds what it should, and nothing else."""
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -51,6 +52,17 @@ def build_leftovers():
 def test_wheel_holds_exactly_the_files_of_the_source_tree(package, wheel):
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == source_files(package)
+
+
+def test_a_module_left_by_an_earlier_build_is_not_shipped(tmp_path):
+    source = shutil.copytree(ROOT / "opgraph-nn", tmp_path / "opgraph-nn", ignore=shutil.ignore_patterns("*.egg-info"))
+    stale = source / "build/lib/opgraph_nn/stale.py"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", source]
+    subprocess.run([*command, "--wheel-dir", tmp_path], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "opgraph_nn/stale.py" not in zipfile.ZipFile(wheel).namelist()
 
 
 def test_wheel_is_marked_as_typed(package, wheel):

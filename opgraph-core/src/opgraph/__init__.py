@@ -173,4 +173,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *registry.flat_names()})
+    return sorted({*__all__, *registry.flat_names()})

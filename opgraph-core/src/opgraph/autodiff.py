@@ -153,6 +153,8 @@ def call_vjp(call: Call, cotangents: Sequence[Node | None]) -> tuple[Node | None
             raise GradientError("a hidden output received a cotangent: the vjp of what reads it must return None")
         return at_source(call, _input_cotangents, call, tuple(cotangents))
     except OpgraphError as error:
+        if error.notes:
+            raise type(error)(f"{error.detail}, in the vjp of {op.short_name()}", *error.notes) from error.__cause__
         raise error.located(op.short_name(), describe_inputs(op, call.inputs), call.source) from error.__cause__
 
 

@@ -42,6 +42,9 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
     source = ambient.source or user_source()
     if not isinstance(op, Op):
         raise ArgumentError(f"an op is applied, such as Op(), not {op!r}").located("apply", source=source)
+    if not op.name:
+        what = type(op).__qualname__
+        raise ArgumentError(f"{what} has no name; write class {what}(…, name='me.op')").located("apply", source=source)
     graph = next((x.graph for x in inputs if isinstance(x, Node)), ambient.graph)
     nodes: tuple[Node, ...] = ()
     try:
@@ -58,8 +61,13 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
 
 
 def describe_inputs(op: Op, nodes: Sequence[Node]) -> str:
-    """Return the inputs by name, as a message lists them."""
-    return "; ".join(f"{name}: {describe(node)}" for name, node in zip(input_names(op, len(nodes)), nodes, strict=True))
+    """Return the inputs by name, as a message lists them; a cast's input where the user did not write the cast."""
+    names = input_names(op, len(nodes))
+    return "; ".join(f"{name}: {describe(_as_written(node))}" for name, node in zip(names, nodes, strict=True))
+
+
+def _as_written(node: Node) -> Node:
+    return node.call.inputs[0] if node.call is not None and node.call.implicit else node
 
 
 def input_names(op: Op, n: int) -> list[str]:
@@ -144,10 +152,17 @@ def promote(*values: NodeLike, floating: bool = False, what: str = "promote") ->
             common = get_default_dtype()
         graph = next((v.graph for v in values if isinstance(v, Node)), get_ambient().graph)
         return tuple(
-            x.astype(common) if isinstance(x, Node) else constant_in(graph, cast_checked(x, common)) for x in operands
+            _cast(x, common) if isinstance(x, Node) else constant_in(graph, cast_checked(x, common)) for x in operands
         )
     except OpgraphError as error:
         raise error.located(what, source=get_ambient().source or user_source()) from error.__cause__
+
+
+def _cast(node: Node, dtype: np.dtype[Any]) -> Node:
+    cast = node.astype(dtype)
+    if cast is not node and cast.call is not None:
+        cast.call.implicit = True
+    return cast
 
 
 def _common_dtype(operands: Sequence[Node | Array], weak: Sequence[bool]) -> np.dtype[Any]:

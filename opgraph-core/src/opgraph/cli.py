@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OpgraphError as error:
         print(f"opgraph: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nopgraph: interrupted", file=sys.stderr)
+        return 130  # 128 and the number of the signal, as shells have it
     except BrokenPipeError:
         # whoever read our output has read enough; Python would complain once more on its way out
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -198,6 +198,7 @@ class Call:
         "__weakref__",
         "_outputs",
         "graph",
+        "implicit",
         "inputs",
         "name",
         "op",
@@ -218,6 +219,8 @@ class Call:
         self.source = source
         self.serial = next_serial()
         self.updates: tuple[Update, ...] = ()
+        # made by opgraph, between what the user wrote and the op it goes into
+        self.implicit = False
         self._outputs: list[weakref.ref[Node] | None] = [None] * len(specs)
 
     def output(self, index: int) -> Node:

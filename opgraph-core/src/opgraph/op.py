@@ -68,7 +68,9 @@ class Op:
             if not (namespace.isidentifier() and local.isidentifier()):
                 raise ArgumentError(f"op name {name!r} is not of the form 'namespace.name'")
             cls.name = name
-        elif "name" in cls.__dict__:
+        if isinstance(cls.inputs, str):
+            raise ArgumentError(f"{cls.__qualname__}: inputs is a tuple of names; write inputs = ({cls.inputs!r},)")
+        if not name and "name" in cls.__dict__:
             raise ArgumentError(f"{cls.__qualname__}: write the name as class {cls.__name__}(..., name=...)")
         dataclass(frozen=True, eq=False, repr=False)(cls)
 

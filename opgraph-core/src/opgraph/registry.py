@@ -34,21 +34,17 @@ FrontDoor = Callable[..., Any]
 _F = TypeVar("_F", bound=FrontDoor)
 _OpT = TypeVar("_OpT", bound=Op)
 
-# ops of opgraph-nn and opgraph-vision that users ask for before they have installed the package
-_KNOWN_ELSEWHERE = {
-    "opgraph-vision": ("avgpool2d", "conv2d", "conv2d_transpose", "maxpool2d"),
+# ops that users ask for before they have installed the package; a test holds them to what there is
+KNOWN_ELSEWHERE = {
+    "opgraph-vision": ("conv2d", "maxpool2d"),
     "opgraph-nn": (
+        "batch_norm",
         "dropout",
-        "elu",
         "fused_batch_norm",
-        "leaky_relu",
         "log_softmax",
         "relu",
-        "sigmoid",
-        "sigmoid_cross_entropy_loss",
         "softmax",
         "softmax_cross_entropy_loss",
-        "softplus",
     ),
 }
 
@@ -300,8 +296,8 @@ def refresh() -> None:
 
 
 def _where_to_find(name: str) -> str:
-    for distribution, offered in _KNOWN_ELSEWHERE.items():
-        if name in offered:
+    for distribution, offered in KNOWN_ELSEWHERE.items():
+        if name in offered and not _own_entries(distribution.removeprefix("opgraph-")):
             return f"; it comes with {distribution}: pip install {distribution}"
     return did_you_mean(name, flat_names())
 

@@ -11,6 +11,9 @@ def __getattr__(name: str) -> registry.Namespace:
     if not name.startswith("_") and registry.names(name):
         return registry.Namespace(name)
     known = {n.partition(".")[0] for n in registry.names()}
+    if name in registry.OWN_DISTRIBUTIONS:
+        package = registry.OWN_DISTRIBUTIONS[name]
+        raise UnknownOpError(f"opgraph.ops: the namespace {name!r} comes with {package}: pip install {package}")
     raise UnknownOpError(f"opgraph.ops: no installed op has the namespace {name!r}" + did_you_mean(name, known))
 
 

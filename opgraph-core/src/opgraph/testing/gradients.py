@@ -19,7 +19,7 @@ TRUSTED_ERROR = 1e-3
 
 def check_grads(
     y: og.Node,
-    wrt: Sequence[og.Placeholder | og.Variable],
+    wrt: og.Placeholder | og.Variable | Sequence[og.Placeholder | og.Variable],
     feeds: Feeds | None = None,
     order: int = 2,
     *,
@@ -34,7 +34,7 @@ def check_grads(
     ----------
     y : Node
         Of any shape.
-    wrt : sequence of Placeholder or Variable
+    wrt : Placeholder or Variable, or a sequence of them
         Of dtype float64; the others among the feeds are held fixed.
     feeds : mapping
         Values by placeholder.
@@ -50,6 +50,8 @@ def check_grads(
     ArgumentError
         Where an entry of `wrt` is not float64, since differences in less precision prove nothing.
     """
+    if isinstance(wrt, og.Node):
+        wrt = [wrt]
     for x in wrt:
         if x.dtype != np.float64:
             raise og.ArgumentError(f"check_grads: {x!r} must be float64")
@@ -111,7 +113,8 @@ def _compare(
             worst = np.unravel_index(np.argmax(excess), excess.shape)
             raise AssertionError(
                 f"{where} is {verdict} at {tuple(map(int, worst))} and {np.count_nonzero(mask)} of {mask.size} "
-                f"elements: gradient {analytic[worst]!r}, differences {numeric[worst]!r} ± {error[worst]:.1g}"
+                f"elements, under a random cotangent: gradient {analytic[worst]:.10g}, "
+                f"differences {numeric[worst]:.10g} ± {error[worst]:.1g}"
             )
 
 
