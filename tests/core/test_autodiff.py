@@ -223,7 +223,6 @@ def test_an_error_in_a_gradient_names_the_line_of_what_it_differentiates():
         og.grad(z, x)
     assert 'y = og.apply(Double("shape error"), x)' in str(caught.value)
     assert z.source is not None
-    assert og.grad(og.apply(Double(), x), x).source.line < y.source.line + 10
 
 
 def test_gradient_nodes_carry_the_line_of_the_node_they_differentiate():
@@ -295,19 +294,37 @@ def test_check_grads_passes_what_is_right_and_catches_what_is_wrong_to_its_order
         check_grads(og.apply(Flawed(second=2.00001), x), [x], feeds, order=2)
 
 
-def test_check_grads_does_not_trust_a_kink():
-    class Ramp(og.Elementwise, name="test.ramp"):
-        """max(0, x), asked at its kink."""
+def test_check_grads_does_not_trust_what_is_too_rough():
+    class Noisy(og.Elementwise, name="test.noisy"):
+        """x with ripples far below any step, and the gradient without them."""
 
         def compute(self, ins, outs):
-            np.maximum(ins[0], 0, out=outs[0])
+            np.add(ins[0], 1e-3 * np.sin(1e9 * ins[0]), out=outs[0])
 
         def vjp(self, ins, outs, cotangents):
-            return (cotangents[0] * 0.5,)
+            return cotangents
 
     x = og.placeholder((2,), dtype=np.float64)
-    with pytest.raises(AssertionError):
-        check_grads(og.apply(Ramp(), x), [x], {x: [1e-4, 1.0]}, order=1)
+    with pytest.raises(AssertionError, match="is inconclusive"):
+        check_grads(og.apply(Noisy(), x), [x], {x: [0.4, 1.0]}, order=1)
+
+
+def test_check_grads_puts_a_variable_back_when_the_run_fails():
+    class Picky(og.Elementwise, name="test.picky"):
+        """x, but only where it was first."""
+
+        def compute(self, ins, outs):
+            if ins[0][0] != 0.5:
+                raise ValueError("moved")
+            np.copyto(outs[0], ins[0])
+
+        def vjp(self, ins, outs, cotangents):
+            return cotangents
+
+    v = og.Variable(np.array([0.5, 2.0]), name="v")
+    with pytest.raises(og.KernelError, match="moved"):
+        check_grads(og.apply(Picky(), v), [v])
+    assert v.val.tolist() == [0.5, 2.0]
 
 
 def test_check_grads_moves_variables_and_puts_them_back():

@@ -17,6 +17,13 @@ def test_ops_lists_what_is_installed(capsys):
     assert "nothing is installed under 'nothing'" in capsys.readouterr().err
 
 
+def test_ops_imports_no_package_that_it_lists():
+    code = "import sys; from opgraph.cli import main; main(['ops']); print([m for m in sys.modules if m in ARE])"
+    code = code.replace("ARE", "('opgraph_nn', 'opgraph_vision', 'opgraph.ops.linalg', 'threadpoolctl')")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_python_m_opgraph_is_the_command_line():
     done = subprocess.run([sys.executable, "-m", "opgraph", "--version"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, f"opgraph-core {og.__version__}\n")

@@ -142,5 +142,5 @@ def test_a_program_that_is_run_from_its_own_kernel_is_refused():
 
     x = og.placeholder((3,), dtype=np.float64)
     program = og.RunTime().compile([x], [og.apply(broken("recursive", compute=compute), x)])
-    with pytest.raises(og.GraphError, match="runs what is being run already"):
+    with pytest.raises(og.GraphError, match="of a run that is not over"):
         program(np.ones(3))

@@ -26,7 +26,8 @@ def apply(op: Op, *inputs: NodeLike) -> Node:
     """
     call = make_call(op, inputs)
     if call.visible != 1:
-        raise GraphError(f"{op.short_name()} has {call.visible} outputs; use og.apply_all")
+        detail = f"has {call.visible} outputs; use og.apply_all"
+        raise GraphError(detail).located(op.short_name(), describe_inputs(op, call.inputs), call.source)
     return call.output(0)
 
 

@@ -15,7 +15,7 @@ _KNOWN_ELSEWHERE = {"demo": "opgraph-vision"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 for success, 1 for failure, 2 for wrong usage.
+    """Run the command line and return its exit code: 0 for success, 1 for failure. Wrong usage exits with 2.
 
     A package adds a subcommand through an entry point of group ``opgraph.commands.v1``: a function
     ``register(subparsers)`` that adds a parser and sets its default ``run``, a function from the parsed
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"opgraph-core {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _register_ops(subparsers)
-    trouble = _register_installed(subparsers)
     asked = next((word for word in arguments if not word.startswith("-")), None)
+    trouble = _register_installed(subparsers, asked)
     if asked in trouble:
         print(f"opgraph {asked}: {trouble[asked]}", file=sys.stderr)
         return 1
@@ -54,12 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _register_installed(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> dict[str, str]:
-    """Add the subcommands of installed packages; return what is wrong with those that cannot be loaded."""
-    trouble = {}
-    for name, entries in registry.installed(COMMANDS_GROUP).items():
-        if name in subparsers.choices:
-            continue  # a plugin cannot take the place of a command of our own
+def _register_installed(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", asked: str | None
+) -> dict[str, str]:
+    """Add the subcommands of installed packages; return what is wrong with those that cannot be loaded.
+
+    Where one is asked for, it alone is loaded, or none for a command of our own, whose name no plugin takes.
+    """
+    trouble: dict[str, str] = {}
+    if asked in subparsers.choices:
+        return trouble
+    installed = registry.installed(COMMANDS_GROUP)
+    for name in [asked] if asked is not None and asked in installed else list(installed):
+        entries = installed[name]
         try:
             registry.load(name, entries)(subparsers)
         # whatever a plugin raises, the other commands must work

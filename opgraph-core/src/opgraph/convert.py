@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from opgraph.errors import DtypeError, ShapeError
+from opgraph.errors import DtypeError, OpgraphError, ShapeError
 from opgraph.op import Array
 from opgraph.spec import as_dtype, get_default_dtype, promote_dtypes
 
@@ -91,6 +91,8 @@ def natural_array(value: Any) -> Array:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
         raise ShapeError(f"a {type(value).__name__} that is no array: {error}") from None
+    except OpgraphError:
+        raise
     except TypeError as error:
         raise DtypeError(f"a {type(value).__name__} that is no array: {error}") from None
     if array.dtype.kind == "O" and type(value) is int:

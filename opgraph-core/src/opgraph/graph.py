@@ -225,7 +225,12 @@ class Graph:
             count = self._name_counts.get(base)
             if count is None:
                 stem, _, tail = base.rpartition("_")
-                if not (tail.isdecimal() and str(int(tail)) == tail and 0 < int(tail) < self._name_counts.get(stem, 0)):
+                if not (
+                    tail.isdecimal()
+                    and len(tail) < 10
+                    and str(int(tail)) == tail
+                    and 0 < int(tail) < self._name_counts.get(stem, 0)
+                ):
                     self._name_counts[base] = 1
                     return base
                 count = 1
@@ -273,7 +278,8 @@ class Graph:
         unknown = [n for n in given if n not in by_name]
         if unknown:
             hint = did_you_mean(unknown[0], by_name)
-            raise GraphError(f"initialize_variables: no variable is named {', '.join(map(repr, unknown))}{hint}")
+            detail = f"no variable is named {', '.join(map(repr, unknown))}{hint}"
+            raise GraphError(detail).located("initialize_variables", source=user_source())
         if seed is None:
             seed = self.get_runtime().seed
         values: dict[Variable, Array] = {by_name[name]: by_name[name]._checked(value) for name, value in given.items()}
@@ -355,7 +361,7 @@ def name_scope(name: str) -> Iterator[str]:
     """Put ``name/`` before the names of all nodes made in a ``with``; scopes nest."""
     ambient = get_ambient()
     if not isinstance(name, str) or not name or name != name.strip("/"):
-        raise ArgumentError(f"name_scope: {name!r} is empty or has a slash at its end")
+        raise ArgumentError(f"{name!r} is empty or has a slash at its end").located("name_scope", source=user_source())
     scope = f"{ambient.scope}{name}/"
     token = _ambient.set(replace(ambient, scope=scope))
     try:

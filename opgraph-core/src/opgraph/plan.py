@@ -27,6 +27,11 @@ class Step:
     source: Source | None
     run: bool = True
 
+    def reads(self) -> list[int]:
+        """Return the positions of the inputs whose data the op reads, and not their shape alone."""
+        unread = self.op.shape_only(len(self.inputs))
+        return [i for i in range(len(self.inputs)) if i not in unread]
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -71,11 +76,19 @@ class Structure:
     def describe_inputs(self, step: Step, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return the inputs of a step by name, as a message lists them."""
         names = input_names(step.op, len(step.inputs))
-        return "; ".join(f"{n}: {self.describe(v, specs, arrays)}" for n, v in zip(names, step.inputs, strict=True))
+        # the memory of what is not read may hold something else by now
+        shown = [arrays if i in step.reads() else () for i in range(len(names))]
+        described = [self.describe(v, specs, some) for v, some in zip(step.inputs, shown, strict=True)]
+        return "; ".join(f"{name}: {text}" for name, text in zip(names, described, strict=True))
 
     def maker(self, value: int) -> Step | None:
         """Return the step that makes a value, None for one that is there before."""
         return next((step for step in self.steps if value in step.outputs), None)
+
+    @property
+    def read(self) -> set[int]:
+        """The values whose data a step or a result reads, and not their shapes alone."""
+        return self.results.union(*[[step.inputs[i] for i in step.reads()] for step in self.steps if step.run])
 
     @property
     def results(self) -> set[int]:
@@ -159,7 +172,8 @@ class Plan:
         except Exception as error:
             if instruction is None:
                 raise
-            raise self._placed(error, instruction.step) from error
+            placed = self._placed(error, instruction.step)
+            raise placed from (error.__cause__ if isinstance(error, OpgraphError) else error)
         finally:
             for value in self.passing:
                 arrays[value] = None

@@ -22,7 +22,7 @@ from opgraph.errors import (
     placing,
     user_source,
 )
-from opgraph.graph import Graph, Variable, as_update, uninitialized, write_all
+from opgraph.graph import Graph, Variable, as_update, in_one_call, uninitialized, write_all
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array, Kernel, Op, Rng, Specs
 from opgraph.passes import GRAPH_PASSES
@@ -34,6 +34,7 @@ from opgraph.registry import default_kernels, get_kernels
 from opgraph.spec import Shape, Spec
 
 PLAN_CACHE_BYTES = 1 << 30  # of the buffers of one program's plans
+EXECUTABLE_CACHE_SIZE = 64  # sets of fetches of one graph that a run time remembers
 
 
 class RunTime:
@@ -78,6 +79,8 @@ class RunTime:
             unknown = [name for name in passes or () if name not in GRAPH_PASSES]
             if unknown:
                 raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], GRAPH_PASSES))
+            if isinstance(kernels, str):
+                raise ArgumentError(f"kernels is a sequence of names; write ({kernels!r},)")
             self._kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
         self.seed = int.from_bytes(os.urandom(8), "little") if seed is None else int(seed)
         self.check_finite = bool(check_finite)
@@ -167,15 +170,21 @@ class RunTime:
     def _remembered(self, nodes: list[Node]) -> "_Executable":
         """Return what computes `nodes`, a new one where these very nodes were not fetched before."""
         graph = nodes[0].graph
-        refs = tuple(map(weakref.ref, nodes))
+        version = graph.update_count
         with self._lock:
             # kept by the graph, which what it computes keeps alive: kept here, neither would ever be freed
             known = graph.executables.setdefault(self, {})
-            found = known.get((refs, graph.update_count))
+            found = known.get((tuple(map(weakref.ref, nodes)), version))
             if found is None:
-                for old in [k for k in known if k[1] != graph.update_count or any(ref() is None for ref in k[0])]:
-                    del known[old]
-                found = known[refs, graph.update_count] = _Executable(nodes, {}, self)
+
+                def forget(_: object) -> None:
+                    known.pop(key, None)
+
+                key = tuple([weakref.ref(node, forget) for node in nodes]), version
+                stale = [k for k in list(known) if k[1] != version]
+                for old in stale or list(known)[: -EXECUTABLE_CACHE_SIZE + 1]:
+                    known.pop(old, None)
+                found = known[key] = _Executable(nodes, {}, self)
             return cast(_Executable, found)
 
 
@@ -187,7 +196,7 @@ class Program:
     Attributes
     ----------
     placeholders : tuple of Placeholder
-        Those whose values the fetches need.
+        Those whose values the fetches or updates need.
     variables : tuple of Variable
         Those that are read or written.
     """
@@ -212,8 +221,8 @@ class Program:
             raise FeedError(f"takes {len(self._inputs)} values ({names}), got {len(values)}").located(
                 "program", source=user_source()
             )
-        given = dict(zip(self._inputs, values, strict=True))
-        return self._executable.run([_fed(p, given[p]) for p in self.placeholders], self._runtime)
+        given = {p: _fed(p, value) for p, value in zip(self._inputs, values, strict=True)}
+        return self._executable.run([given[p] for p in self.placeholders], self._runtime)
 
     def __repr__(self) -> str:
         structure = self._executable.structure
@@ -235,40 +244,44 @@ class _Executable:
         self.variables = lowered.variables
         self._choose_kernel = functools.partial(_choose_kernel, runtime._kernel_sets)
         self._storages = [v.storage for v in self.variables]
-        self._state_lock = self.variables[0].graph.state_lock if self.variables else threading.RLock()
+        # one run at a time: of all that share variables, or of this alone
+        self._lock: Any = self.variables[0].graph.state_lock if self.variables else threading.RLock()
         numbers = dict(zip(self.structure.variables, self._storages, strict=True))
-        self._written = [numbers[variable].array for variable, _ in self.structure.updates]
-        self._plans: collections.OrderedDict[object, tuple[Plan, Any]] = collections.OrderedDict()
+        read = self.structure.read
+        self._read = [storage for value, storage in numbers.items() if value in read]
+        self._written = [numbers[variable] for variable, _ in self.structure.updates]
+        self._plans: collections.OrderedDict[object, Plan] = collections.OrderedDict()
         self._plan_bytes = 0
-        self._lock = threading.RLock()  # a signal handler may come back in
 
     def run(self, feeds: Sequence[Array], runtime: RunTime) -> list[Array]:
         """Run on contiguous arrays of the placeholders' dtypes, in their order, and commit the updates."""
-        plan, lock = self._plan(feeds)
-        if lock._is_owned():
-            raise GraphError("a signal handler or kernel runs what is being run already", str(user_source() or ""))
-        with self._state_lock, lock:
-            missing = [storage.label for storage in self._storages if not storage.initialized]
+        # the lock lets its owner in again, so that a kernel may look at a variable; threading.Condition asks so too
+        if self._lock._is_owned():
+            detail = "a signal handler or kernel runs what reads or writes the variables of a run that is not over"
+            raise GraphError(detail, str(user_source() or ""))
+        with self._lock:
+            missing = [storage.label for storage in self._read if not storage.initialized]
             if missing:
                 raise uninitialized(missing, user_source())
+            plan = self._plan(feeds)
             values = plan.run(feeds, runtime.seed, next(runtime._steps), runtime.check_finite)
-            write_all(self._written, plan.new_values())
+            write_all([storage.array for storage in self._written], plan.new_values())
+            in_one_call(setattr, self._written, itertools.repeat("initialized"), itertools.repeat(True))
         return values
 
-    def _plan(self, feeds: Sequence[Array]) -> tuple[Plan, Any]:
-        """Return the plan for the feeds' shapes with its lock, bound now where there is none."""
+    def _plan(self, feeds: Sequence[Array]) -> Plan:
+        """Return the plan for the feeds' shapes, bound now where there is none; the caller holds the lock."""
         signature = tuple([array.shape for array in feeds])
-        with self._lock:
-            if signature not in self._plans:
-                specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
-                plan = bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel)
-                self._plans[signature] = plan, threading.RLock()
-                self._plan_bytes += plan.nbytes
-            self._plans.move_to_end(signature)
-            while len(self._plans) > 1 and self._plan_bytes > PLAN_CACHE_BYTES:
-                _, (dropped, _) = self._plans.popitem(last=False)
-                self._plan_bytes -= dropped.nbytes
-            return self._plans[signature]
+        plan = self._plans.get(signature)
+        if plan is None:
+            specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
+            plan = bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel)
+            self._plans[signature] = plan
+            self._plan_bytes += plan.nbytes
+        self._plans.move_to_end(signature)
+        while len(self._plans) > 1 and self._plan_bytes > PLAN_CACHE_BYTES:
+            self._plan_bytes -= self._plans.popitem(last=False)[1].nbytes
+        return plan
 
 
 def _choose_kernel(kernel_sets: Sequence[Mapping[str, Any]], op: Op, ins: Specs, outs: Specs) -> Kernel:
@@ -296,6 +309,8 @@ def _check_nodes(nodes: Sequence[Node]) -> None:
     for node in nodes:
         if not isinstance(node, Node):
             raise GraphError(f"fetches are nodes, not {_shown(node)}")
+        if node.call is not None and node.index >= node.call.visible:
+            raise GraphError(f"{describe(node)} is a hidden output, which is not fetched")
         if node.graph is not nodes[0].graph:
             raise GraphError(f"{describe(node)} is a node of another graph than {describe(nodes[0])}")
 

@@ -264,7 +264,7 @@ def as_dtype(dtype: DtypeLike) -> np.dtype[Any]:
         raise DtypeError(f"{dtype!r} is no dtype") from None
     if result.kind not in "biufc":
         raise DtypeError(f"values are booleans, integers, floats or complex numbers, not {result}")
-    return result.newbyteorder("=")
+    return result if result.isnative else result.newbyteorder("=")  # another object, where one would do
 
 
 def is_differentiable(dtype: np.dtype[Any]) -> bool:

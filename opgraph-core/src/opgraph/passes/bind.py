@@ -104,11 +104,10 @@ def _computation(
         return Instruction(functools.partial(kernel.run, tuple(ins), *rest), step)
 
     def run() -> object:
+        given = ins.copy()  # what a run feeds is not kept, whether it fails or not
         for i, value in changing:
-            ins[i] = arrays[value]
-        returned = kernel.run(tuple(ins), *rest)
-        for i, _ in changing:
-            ins[i] = None
+            given[i] = arrays[value]
+        returned: object = kernel.run(tuple(given), *rest)
         return returned
 
     return Instruction(run, step)

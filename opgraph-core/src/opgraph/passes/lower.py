@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from opgraph.graph import Variable
 from opgraph.node import Call, Constant, Key, Node, Placeholder, Update
 from opgraph.op import Array
+from opgraph.ops.shape import EnsureShapeLike
 from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
 
@@ -32,7 +33,8 @@ def lower(fetches: Sequence[Node], updates: Mapping[Variable, Node]) -> Lowered:
     new_values: dict[Variable, int] = {}
     for variable, value in [*((u.variable, u.value) for u in fired), *updates.items()]:
         if variable in new_values:
-            new_values[variable] = builder.again(value, variable, new_values[variable])
+            first = builder.checked(new_values[variable], variable, value)
+            new_values[variable] = builder.again(value, variable, first)
         else:
             new_values[variable] = builder.number(value)
     pairs = tuple((builder.number(variable), value) for variable, value in new_values.items())
@@ -92,6 +94,13 @@ class _Builder:
         inputs = tuple(self.number(node) for node in call.inputs)
         outputs = self._step(call, inputs)
         self.numbers.update(((call, i), number) for i, number in enumerate(outputs))
+
+    def checked(self, number: int, variable: Variable, later: Node) -> int:
+        """Return the value `number` with a check, in the run, that it has the shape of `variable`."""
+        checked = self._new(variable.spec)
+        inputs = (number, self.number(variable))
+        self.steps.append(Step(EnsureShapeLike(), inputs, (checked,), f"update of {variable.name}", later.source))
+        return checked
 
     def again(self, value: Node, variable: Variable, number: int) -> int:
         """Append copies of the steps from `variable` to `value`, reading `number` in its place."""

@@ -1,5 +1,7 @@
 """A graph's gradients held against finite differences."""
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -123,12 +125,14 @@ def _moving(x: og.Placeholder | og.Variable, feeds: dict[og.Placeholder, NDArray
     """Give the value of `x` and a function that changes it, until the end of the ``with``."""
     if isinstance(x, og.Variable):
         at = x.val
-        yield at, x.set_val
-        x.set_val(at)
+        move = x.set_val
     else:
-        at = feeds[x] = np.array(feeds[x], np.float64)
-        yield at, lambda value: feeds.__setitem__(x, value)
-        feeds[x] = at
+        at = np.array(feeds[x], np.float64)
+        move = functools.partial(operator.setitem, feeds, x)
+    try:
+        yield at, move
+    finally:
+        move(at)
 
 
 def _run(runtime: og.RunTime, node: og.Node, feeds: Feeds) -> NDArray[Any]:
