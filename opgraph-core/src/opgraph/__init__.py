@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opgraph import autodiff, ops, registry
 from opgraph.autodiff import grad
 from opgraph.build import apply, apply_all, as_node, promote
+from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.errors import (
     ArgumentError,
     DtypeError,
@@ -40,7 +41,7 @@ from opgraph.graph import (
 )
 from opgraph.node import Call, Constant, Key, Node, NodeLike, Placeholder
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.registry import front_door, front_door_for, make_op, register
+from opgraph.registry import register
 from opgraph.runtime import Program, RunTime, generator
 from opgraph.spec import (
     Shape,

@@ -76,9 +76,9 @@ def grad(
         barred = _nodes(stopped, "stopped")
         _check_arguments(y, targets, barred, unconnected)
         seed = at_source(y, _filled, 1, y) if cotangent is None else at_source(y, _checked_cotangent, y, cotangent)
-        cotangents, connected = _backpropagate(y, seed, targets, {_key(node) for node in barred})
+        cotangents, connected = _backpropagate(y, seed, targets, {node.identity for node in barred})
         grads = [
-            cotangents[_key(x)] if _key(x) in cotangents else _missing(y, x, _key(x) in connected, unconnected)
+            cotangents[x.identity] if x.identity in cotangents else _missing(y, x, x.identity in connected, unconnected)
             for x in targets
         ]
     # mypy cannot know that only unconnected="none" puts a None in
@@ -92,18 +92,18 @@ def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -
     One that lies there and has no cotangent has the gradient zero.
     """
     calls, reached = _way(xs, y, stopped)
-    cotangents = {_key(y): seed}
-    connected = {_key(y)}
+    cotangents = {y.identity: seed}
+    connected = {y.identity}
     for call in reversed(calls):
         outputs = {(call, i) for i in range(len(call.specs))} - stopped
         if not outputs.isdisjoint(connected):
             unread = call.op.shape_only(len(call.inputs))
-            connected.update(_key(x) for i, x in enumerate(call.inputs) if i not in unread)
+            connected.update(x.identity for i, x in enumerate(call.inputs) if i not in unread)
         received = [None if (call, i) in stopped else cotangents.get((call, i)) for i in range(len(call.specs))]
         if all(g is None for g in received):
             continue
         for x, g in zip(call.inputs, call_vjp(call, received), strict=True):
-            key = _key(x)
+            key = x.identity
             if g is not None and key in reached:
                 cotangents[key] = at_source(call, operator.add, cotangents[key], g) if key in cotangents else g
     return cotangents, connected & reached
@@ -119,11 +119,11 @@ def _way(xs: Sequence[Node], y: Node, stopped: set[Key]) -> tuple[list[Call], se
         if call is not None and call not in ancestors and call.serial >= oldest:
             ancestors.add(call)
             pending += [x.call for x in call.inputs]
-    reached = {_key(x) for x in xs}
+    reached = {x.identity for x in xs}
     way = []
     for call in sorted(ancestors, key=lambda c: c.serial):
         unread = call.op.shape_only(len(call.inputs))
-        if any(_key(x) in reached and i not in unread for i, x in enumerate(call.inputs)):
+        if any(x.identity in reached and i not in unread for i, x in enumerate(call.inputs)):
             way.append(call)
             outputs = ((call, i) for i, spec in enumerate(call.specs) if is_differentiable(spec.dtype))
             reached.update(key for key in outputs if key not in stopped)
@@ -233,8 +233,3 @@ def _check_arguments(y: Node, xs: Sequence[Node], stopped: Sequence[Node], uncon
     for node in (*xs, *stopped):
         if node.graph is not y.graph:
             raise GradientError(f"{describe(node)} is a node of another graph than {describe(y)}")
-
-
-def _key(node: Node) -> Key:
-    """Return what tells a value apart: a leaf, or a call and index, since output nodes come and go."""
-    return node if node.call is None else (node.call, node.index)

@@ -86,6 +86,11 @@ class Node:
         return len(self.spec.shape)
 
     @property
+    def identity(self) -> "Node | tuple[Call, int]":
+        """What tells the value from others: a leaf, or a call and index, since the nodes of outputs come and go."""
+        return self if self.call is None else (self.call, self.index)
+
+    @property
     def inputs(self) -> "tuple[Node, ...]":
         """The inputs of the call that makes this node; empty for a leaf."""
         return self.call.inputs if self.call is not None else ()

@@ -4,22 +4,19 @@ import functools
 import importlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from opgraph.build import apply_all, promote
+from opgraph.doors import FrontDoor, front_door
 from opgraph.errors import (
-    ArgumentError,
-    OpgraphError,
     OpLoadError,
     UnknownOpError,
     did_you_mean,
     hide_frames,
-    user_source,
 )
-from opgraph.node import Node, above
-from opgraph.op import Elementwise, Op
+from opgraph.node import above
+from opgraph.op import Op
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -30,9 +27,6 @@ KERNELS_GROUP = "opgraph.kernels.v1"
 _RESERVED = ("arithmetic", "elementwise", "index", "linalg", "random", "reduce", "shape")
 OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgraph-vision"}
 
-FrontDoor = Callable[..., Any]
-_F = TypeVar("_F", bound=FrontDoor)
-_OpT = TypeVar("_OpT", bound=Op)
 
 # ops that users ask for before they have installed the package; a test holds them to what there is
 KNOWN_ELSEWHERE = {
@@ -131,27 +125,6 @@ def register(op_class: type[Op]) -> type[Op]:
     return op_class
 
 
-def front_door_for(op_class: type[Op]) -> Callable[[_F], _F]:
-    """Return a decorator that makes a function the front door of `op_class`."""
-
-    def decorate(function: _F) -> _F:
-        _front_doors[op_class] = function
-        return function
-
-    return decorate
-
-
-def front_door(op_class: type[Op]) -> FrontDoor:
-    """Return the function that builds a node of `op_class`: the one written for it, or a generated one.
-
-    A generated one takes the inputs by position or name, then the attributes. The inputs of an
-    `Elementwise` op are promoted to one dtype. One visible output is returned bare, several as a tuple.
-    """
-    if op_class not in _front_doors:
-        _front_doors[op_class] = _generate(op_class)
-    return _front_doors[op_class]
-
-
 def get_kernels(name: str) -> Mapping[str, Callable[..., Any]]:
     """Return the installed kernel set of that name: from op names to factories.
 
@@ -180,11 +153,10 @@ def load(name: str, entries: list[Entry]) -> Any:
 
 def default_kernels() -> list[str]:
     """Return the kernel sets that ``OPGRAPH_KERNELS`` names."""
-    return _listed("OPGRAPH_KERNELS")
+    return _words("OPGRAPH_KERNELS")
 
 
 _registered: dict[str, type[Op]] = {}
-_front_doors: dict[type[Op], FrontDoor] = {}
 _loaded: dict[str, Any] = {}
 
 
@@ -231,7 +203,7 @@ def _imported(entry: Entry) -> Any:
 def _preferred(name: str, entries: list[Entry]) -> Entry:
     if len(entries) == 1:
         return entries[0]
-    for preferred in _listed("OPGRAPH_PREFER"):
+    for preferred in _words("OPGRAPH_PREFER"):
         for entry in entries:
             if entry.distribution == preferred:
                 return entry
@@ -244,10 +216,10 @@ def _preferred(name: str, entries: list[Entry]) -> Entry:
 def is_blocked(entry: Entry) -> str:
     """Return the word of ``OPGRAPH_BLOCK`` that disables `entry`, or an empty string."""
     words = (entry.name, entry.namespace, entry.distribution)
-    return next((word for word in _listed("OPGRAPH_BLOCK") if word in words), "")
+    return next((word for word in _words("OPGRAPH_BLOCK") if word in words), "")
 
 
-def _listed(variable: str) -> list[str]:
+def _words(variable: str) -> list[str]:
     return [word for word in os.environ.get(variable, "").replace(",", " ").split() if word]
 
 
@@ -311,62 +283,6 @@ def _other_contract(name: str) -> str:
             owner = f"{point.dist.name} {point.dist.version}" if point.dist else "a distribution"
             return f"; {owner} has it for {point.group}, this opgraph-core speaks {OPS_GROUP}"
     return ""
-
-
-def _generate(op_class: type[Op]) -> FrontDoor:
-    """Return a front door with a signature and docstring made from the op's."""
-    variadic = bool(op_class.inputs) and op_class.inputs[-1].startswith("*")
-    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    attributes = list(inspect.signature(op_class).parameters.values())
-    signature = inspect.Signature(
-        [
-            *(inspect.Parameter(n.lstrip("*"), keyword, annotation=Node) for n in op_class.inputs),
-            *(p.replace(kind=keyword) for p in attributes),
-        ]
-    )
-    inputs = [name.lstrip("*") for name in op_class.inputs]
-
-    def function(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or attributes or variadic or len(args) != len(inputs):
-            try:
-                given = signature.bind(*args, **kwargs).arguments
-            except TypeError as error:
-                raise ArgumentError(f"{error}; its signature is {signature}").located(
-                    op_class.short_name(), source=user_source()
-                ) from None
-            values = [given.pop(name) for name in inputs]
-            if variadic:
-                values[-1:] = _listed_values(op_class, values[-1])
-            op = make_op(op_class, **given)
-        else:
-            values, op = list(args), op_class()
-        if isinstance(op, Elementwise):
-            values = list(promote(*values, floating=op.floating, what=op.short_name()))
-        outputs = apply_all(op, *values)
-        return outputs[0] if len(outputs) == 1 else outputs
-
-    function.__name__ = function.__qualname__ = op_class.name.rpartition(".")[2]
-    function.__doc__ = op_class.__doc__
-    function.__module__ = op_class.__module__
-    function.__signature__ = signature  # type: ignore[attr-defined]  # what inspect.signature reads
-    return function
-
-
-def _listed_values(op_class: type[Op], values: Any) -> list[Any]:
-    if isinstance(values, Node) or not isinstance(values, Iterable):
-        name = op_class.inputs[-1].lstrip("*")
-        raise ArgumentError(f"{name} is a sequence of inputs, not {values!r}").located(
-            op_class.short_name(), source=user_source()
-        )
-    return list(values)
-
-
-def make_op(op_class: type[_OpT], **attributes: Any) -> _OpT:
-    """Return an op with `attributes`; an error says which of them is wrong and where it was written."""
-    try:
-        return op_class(**attributes)
-    except OpgraphError as error:
-        raise error.located(op_class.short_name(), source=user_source()) from None
 
 
 class Namespace:

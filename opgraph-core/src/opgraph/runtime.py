@@ -123,7 +123,9 @@ class RunTime:
             Where a kernel fails. Variables stay as they were, whichever error it is.
         """
         with placing("run", user_source()):
-            nodes = [fetches] if isinstance(fetches, Node) else _listed(fetches, "fetches", "a node or a list of nodes")
+            nodes = (
+                [fetches] if isinstance(fetches, Node) else _as_list(fetches, "fetches", "a node or a list of nodes")
+            )
             if not nodes:
                 return []
             _check_nodes(nodes)
@@ -156,8 +158,8 @@ class RunTime:
             Where a new value does not fit its variable.
         """
         with placing("compile", user_source()):
-            nodes = _listed(fetches, "fetches", "a list of nodes")
-            inputs = _listed(inputs, "inputs", "a list of placeholders")
+            nodes = _as_list(fetches, "fetches", "a list of nodes")
+            inputs = _as_list(inputs, "inputs", "a list of placeholders")
             changed = _checked_updates(updates or {})
             _check_inputs(inputs)
             _check_nodes([*nodes, *changed, *inputs])
@@ -323,7 +325,7 @@ def _check_inputs(inputs: Sequence[Placeholder]) -> None:
             raise FeedError(f"{describe(node)} stands twice among the inputs")
 
 
-def _listed(given: Any, what: str, wanted: str) -> list[Any]:
+def _as_list(given: Any, what: str, wanted: str) -> list[Any]:
     if isinstance(given, Node):
         raise FeedError(f"{what} is {wanted}; write [{given.name}] for the one node {describe(given)}")
     if not isinstance(given, Iterable):

@@ -211,11 +211,15 @@ def normalize_axes(
     """
     if axes is None:
         return tuple(range(ndims))
-    listed = axes if isinstance(axes, Iterable) else (axes,)
-    result = sorted(normalize_axis(a, ndims, what) for a in listed)
+    result = sorted(normalize_axis(a, ndims, what) for a in listed_axes(axes))
     if len(set(result)) < len(result):
         raise ArgumentError(f"{what} {axes!r} names a dimension twice")
     return tuple(result)
+
+
+def listed_axes(axes: SupportsIndex | Iterable[SupportsIndex]) -> tuple[SupportsIndex, ...]:
+    """Return one axis or several as a tuple, unchecked: what an op's attribute takes."""
+    return tuple(axes) if isinstance(axes, Iterable) else (axes,)
 
 
 def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool = False) -> Shape:

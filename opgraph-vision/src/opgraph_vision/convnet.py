@@ -79,6 +79,7 @@ def train(
         logits = model(x, is_training=False)
 
         runtime = og.RunTime(seed=seed)
+        # towards the end, with smaller steps and with moments that start anew
         step, fine_step = (
             runtime.compile([x, t], [loss], updates=Adam(rate).minimize(loss))
             for rate in (LEARNING_RATE, FINE_LEARNING_RATE)

@@ -5,10 +5,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from opgraph.doors import front_door
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
-from opgraph.registry import front_door
+from opgraph.spec import promote_dtypes
 
 
 class Binary(Protocol):
@@ -35,12 +36,21 @@ def _away_from_zero(rng: Rng, shape: tuple[int, ...]) -> Array:
     return np.where(rng.random(shape) < 0.5, -magnitude, magnitude)
 
 
-class Add(Elementwise, name="core.add"):
-    """Add two operands: x + y. Shapes broadcast; the logical "or" of booleans."""
+class Arithmetic(Elementwise):
+    """What addition, subtraction and multiplication share: they keep integers, and may work in place."""
 
     inputs = ("x", "y")
     inplace = True
     floating = False
+
+    @classmethod
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
+        return _pairs(rng)
+
+
+class Add(Arithmetic, name="core.add"):
+    """Add two operands: x + y. Shapes broadcast; the logical "or" of booleans."""
+
     info = OpInfo(reference=np.add)
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
@@ -50,23 +60,16 @@ class Add(Elementwise, name="core.add"):
         (g,) = cotangents
         return (g, g)
 
-    @classmethod
-    def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return _pairs(rng)
 
-
-class Subtract(Elementwise, name="core.subtract"):
+class Subtract(Arithmetic, name="core.subtract"):
     """Subtract the second operand from the first: x - y. Shapes broadcast."""
 
-    inputs = ("x", "y")
-    inplace = True
-    floating = False
     info = OpInfo(reference=np.subtract)
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         if ins[0].kind == "b":
             raise DtypeError("booleans cannot be subtracted; cast them to an integer")
-        return ins[0]
+        return promote_dtypes(*ins)
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
         np.subtract(ins[0], ins[1], out=outs[0])
@@ -75,17 +78,10 @@ class Subtract(Elementwise, name="core.subtract"):
         (g,) = cotangents
         return (g, -g)
 
-    @classmethod
-    def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return _pairs(rng)
 
-
-class Multiply(Elementwise, name="core.multiply"):
+class Multiply(Arithmetic, name="core.multiply"):
     """Multiply two operands: x * y. Shapes broadcast; the logical "and" of booleans."""
 
-    inputs = ("x", "y")
-    inplace = True
-    floating = False
     info = OpInfo(reference=np.multiply, multilinear=(0, 1))
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
@@ -94,10 +90,6 @@ class Multiply(Elementwise, name="core.multiply"):
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
         return (g * y, g * x)
-
-    @classmethod
-    def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return _pairs(rng)
 
 
 class Divide(Elementwise, name="core.divide"):

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from opgraph.build import apply, as_node
+from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Unary
-from opgraph.registry import front_door, front_door_for, make_op
 from opgraph.spec import DtypeLike, is_differentiable
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from opgraph.build import apply, promote
+from opgraph.doors import front_door_for
 from opgraph.errors import ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.shape import transpose
-from opgraph.registry import front_door_for
 
 
 class Matmul(Op, name="core.matmul"):

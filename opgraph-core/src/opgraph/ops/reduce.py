@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from opgraph.build import apply, as_node, promote
+from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.shape import Axes, broadcast_like, count, expand_dims
-from opgraph.registry import front_door_for, make_op
-from opgraph.spec import normalize_axes, reduced_shape
+from opgraph.spec import listed_axes, normalize_axes, reduced_shape
 
 
 class Reduction(Op):
@@ -86,7 +86,7 @@ def reduce_sum(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     ArgumentError
         For an axis out of range or given twice.
     """
-    return apply(make_op(ReduceSum, axes=_listed(axis), keepdims=keepdims), as_node(x))
+    return apply(make_op(ReduceSum, axes=None if axis is None else listed_axes(axis), keepdims=keepdims), as_node(x))
 
 
 @front_door_for(ReduceMean)
@@ -101,8 +101,4 @@ def reduce_mean(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
         For an axis out of range or given twice.
     """
     (node,) = promote(x, floating=True, what="reduce_mean")
-    return apply(make_op(ReduceMean, axes=_listed(axis), keepdims=keepdims), node)
-
-
-def _listed(axes: Axes) -> object:
-    return axes if axes is None or isinstance(axes, Iterable) else (axes,)
+    return apply(make_op(ReduceMean, axes=None if axis is None else listed_axes(axis), keepdims=keepdims), node)

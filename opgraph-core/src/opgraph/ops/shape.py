@@ -11,10 +11,10 @@ from typing import SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, as_node
+from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.registry import front_door_for, make_op
 from opgraph.spec import (
     DtypeLike,
     Shape,
@@ -23,6 +23,7 @@ from opgraph.spec import (
     broadcast_shapes,
     get_default_dtype,
     is_differentiable,
+    listed_axes,
     normalize_axes,
 )
 
@@ -383,14 +384,14 @@ def transpose(x: NodeLike, axes: Sequence[SupportsIndex] | None = None) -> Node:
 @front_door_for(ExpandDims)
 def expand_dims(x: NodeLike, axis: SupportsIndex | Sequence[SupportsIndex]) -> Node:
     """Insert dimensions of size 1, so that they stand at `axis` of the result."""
-    return apply(make_op(ExpandDims, axes=_listed(axis)), as_node(x))
+    return apply(make_op(ExpandDims, axes=listed_axes(axis)), as_node(x))
 
 
 @front_door_for(Squeeze)
 def squeeze(x: NodeLike, axis: Axes = None) -> Node:
     """Drop the dimensions `axis`, of size 1; by default all that are known to have that size."""
     node = as_node(x)
-    axes = [i for i, n in enumerate(node.shape) if n == 1] if axis is None else _listed(axis)
+    axes = [i for i, n in enumerate(node.shape) if n == 1] if axis is None else listed_axes(axis)
     return apply(make_op(Squeeze, axes=axes), node)
 
 
@@ -442,8 +443,4 @@ def count(x: NodeLike, axes: Axes = None, dtype: DtypeLike = None) -> Node:
     node = as_node(x)
     default = np.promote_types(node.dtype, np.float32) if is_differentiable(node.dtype) else get_default_dtype()
     chosen = default if dtype is None else as_dtype(dtype)
-    return apply(make_op(Count, axes=None if axes is None else _listed(axes), dtype=chosen), node)
-
-
-def _listed(axes: SupportsIndex | Sequence[SupportsIndex]) -> tuple[SupportsIndex, ...]:
-    return tuple(axes) if isinstance(axes, Iterable) else (axes,)
+    return apply(make_op(Count, axes=None if axes is None else listed_axes(axes), dtype=chosen), node)

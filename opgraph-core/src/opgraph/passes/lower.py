@@ -74,7 +74,7 @@ class _Builder:
     def number(self, node: Node) -> int:
         """Return the number of a node's value, a new one for a leaf that was not seen before."""
         if node.call is not None:
-            return self.numbers[node.call, node.index]
+            return self.numbers[node.identity]
         if node not in self.numbers:
             self.numbers[node] = number = self._new(node.spec)
             self.labels[number] = f"{node.kind} {node.name!r}"
@@ -105,16 +105,15 @@ class _Builder:
     def again(self, value: Node, variable: Variable, number: int) -> int:
         """Append copies of the steps from `variable` to `value`, reading `number` in its place."""
         replaced: dict[object, int] = {variable: number}
+
+        def renumbered(node: Node) -> int:
+            return replaced[node.identity] if node.identity in replaced else self.number(node)
+
         for call in _ancestors([value])[0]:
-            keys = [node if node.call is None else (node.call, node.index) for node in call.inputs]
-            if any(key in replaced for key in keys):
-                inputs = tuple(
-                    replaced[key] if key in replaced else self.number(node)
-                    for key, node in zip(keys, call.inputs, strict=True)
-                )
+            if any(node.identity in replaced for node in call.inputs):
+                inputs = tuple(map(renumbered, call.inputs))
                 replaced.update(((call, i), n) for i, n in enumerate(self._step(call, inputs)))
-        key = value if value.call is None else (value.call, value.index)
-        return replaced[key] if key in replaced else self.number(value)
+        return renumbered(value)
 
     def finish(self, fetches: tuple[int, ...], updates: tuple[tuple[int, int], ...]) -> Lowered:
         """Return what was collected."""
