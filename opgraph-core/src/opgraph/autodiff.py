@@ -76,9 +76,13 @@ def grad(
         barred = _nodes(stopped, "stopped")
         _check_arguments(y, targets, barred, unconnected)
         seed = at_source(y, _filled, 1, y) if cotangent is None else at_source(y, _checked_cotangent, y, cotangent)
-        cotangents, connected = _backpropagate(y, seed, targets, {node.identity for node in barred})
+        barring = {node.identity for node in barred}
+        calls, reached = _way(targets, y, barring)
+        cotangents = _backpropagate(y, seed, calls, reached, barring)
+        missing = [x for x in targets if x.identity not in cotangents]
+        connected = _connected(y, calls, barring) & reached if missing else set()
         grads = [
-            cotangents[x.identity] if x.identity in cotangents else _missing(y, x, x.identity in connected, unconnected)
+            cotangents[x.identity] if x not in missing else _missing(y, x, x.identity in connected, unconnected)
             for x in targets
         ]
     # mypy cannot know that only unconnected="none" puts a None in
@@ -86,19 +90,13 @@ def grad(
     return found[0] if isinstance(xs, Node) else found
 
 
-def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -> tuple[dict[Key, Node], set[Key]]:
-    """Return the cotangents of the values on the way from `xs` to `y`, and the values that lie on it.
+def _backpropagate(y: Node, seed: Node, calls: Sequence[Call], reached: set[Key], stopped: set[Key]) -> dict[Key, Node]:
+    """Return the cotangents of those values of `reached` whose gradient is not zero.
 
-    One that lies there and has no cotangent has the gradient zero.
+    `calls` are those that lead from them to `y`, oldest first.
     """
-    calls, reached = _way(xs, y, stopped)
     cotangents = {y.identity: seed}
-    connected = {y.identity}
     for call in reversed(calls):
-        outputs = {(call, i) for i in range(len(call.specs))} - stopped
-        if not outputs.isdisjoint(connected):
-            unread = call.op.shape_only(len(call.inputs))
-            connected.update(x.identity for i, x in enumerate(call.inputs) if i not in unread)
         received = [None if (call, i) in stopped else cotangents.get((call, i)) for i in range(len(call.specs))]
         if all(g is None for g in received):
             continue
@@ -106,7 +104,7 @@ def _backpropagate(y: Node, seed: Node, xs: Sequence[Node], stopped: set[Key]) -
             key = x.identity
             if g is not None and key in reached:
                 cotangents[key] = at_source(call, operator.add, cotangents[key], g) if key in cotangents else g
-    return cotangents, connected & reached
+    return cotangents
 
 
 def _way(xs: Sequence[Node], y: Node, stopped: set[Key]) -> tuple[list[Call], set[Key]]:
@@ -201,6 +199,16 @@ def _checked_cotangent(y: Node, cotangent: NodeLike) -> Node:
     if not g.shape.compatible_with(y.shape):
         raise GradientError(f"cotangent of shape {g.shape} for {describe(y)}: the shapes must agree")
     return cast(ensure_shape_like(g, y) if None in (*g.shape, *y.shape) else g, y.dtype)
+
+
+def _connected(y: Node, calls: Sequence[Call], stopped: set[Key]) -> set[Key]:
+    """Return the values from which `calls` lead to `y`; one of them without a cotangent has the gradient zero."""
+    connected = {y.identity}
+    for call in reversed(calls):
+        if any((call, i) in connected and (call, i) not in stopped for i in range(len(call.specs))):
+            unread = call.op.shape_only(len(call.inputs))
+            connected.update(x.identity for i, x in enumerate(call.inputs) if i not in unread)
+    return connected
 
 
 def _missing(y: Node, x: Node, connected: bool, unconnected: Unconnected) -> Node | None:

@@ -4,7 +4,7 @@ Both hold ops and specs and no nodes, so neither keeps a graph alive. Values are
 the values it reads and makes by their numbers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -137,7 +137,7 @@ class Plan:
     specs: Sequence[Spec]
     instructions: Sequence[Instruction]
     arrays: Environment
-    passing: Sequence[int]
+    passing: Set[int]
     staging: Mapping[int, Array]
     nbytes: int
 

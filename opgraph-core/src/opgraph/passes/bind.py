@@ -44,7 +44,7 @@ def bind(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array]
     for value, offset in arena.offsets.items():
         arrays[value] = array_over(memory, offset, specs[value])
     for value, array in [*zip(structure.variables, variables, strict=True), *structure.constants.items()]:
-        arrays[value] = array
+        arrays[value] = read_only(array)
     for value in structure.keys:
         arrays[value] = np.empty(4, np.uint64)
 
@@ -52,7 +52,7 @@ def bind(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array]
         return not leaves.isdisjoint(owners.get(value, (value,)))
 
     feeds = set(structure.feeds)
-    passing = [value for value in range(len(specs)) if lies_in(value, feeds)]
+    passing = {value for value in range(len(specs)) if lies_in(value, feeds)}
     outside = feeds | set(structure.variables)
     staging = {
         v: array_over(new_memory(rounded(specs[v])), 0, specs[v]) for _, v in structure.updates if lies_in(v, outside)
@@ -63,7 +63,9 @@ def bind(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array]
     instructions = []
     for at, step in enumerate(structure.steps):
         if at in kernels:
-            instructions.append(_computation(step, specs, arrays, set(passing), kernels[at], scratch))
+            instructions.append(_computation(step, specs, arrays, passing, kernels[at], scratch))
+            for value in step.outputs:
+                arrays[value] = read_only(arrays[value])  # for all kernels but the one that fills it
         elif step.run and lies_in(step.outputs[0], feeds):
             instructions.append(_feed_view(step, specs, arrays))
         elif step.run:
@@ -128,12 +130,7 @@ def _set_views(step: Step, specs: Sequence[Spec], arrays: Environment) -> None:
 
 def _inputs(step: Step, specs: Sequence[Spec], arrays: Environment) -> list[Any]:
     unread = _unread(step)
-    return [stand_in(specs[v]) if i in unread else _readable(arrays[v]) for i, v in enumerate(step.inputs)]
-
-
-def _readable(array: Array | None) -> Array | None:
-    """Return what a kernel may read, and no more; ``None`` for what is not there yet."""
-    return None if array is None else read_only(array)
+    return [stand_in(specs[v]) if i in unread else arrays[v] for i, v in enumerate(step.inputs)]
 
 
 def _unread(step: Step) -> frozenset[int]:

@@ -65,7 +65,7 @@ class _Builder:
         self.specs: list[Spec] = []
         self.labels: dict[int, str] = {}
         self.steps: list[Step] = []
-        self.numbers: dict[object, int] = {}
+        self.numbers: dict[Node | Call, int] = {}  # of a call, that of its first output
         self.placeholders: dict[Placeholder, int] = {}
         self.variables: dict[Variable, int] = {}
         self.constants: dict[int, Array] = {}
@@ -74,7 +74,7 @@ class _Builder:
     def number(self, node: Node) -> int:
         """Return the number of a node's value, a new one for a leaf that was not seen before."""
         if node.call is not None:
-            return self.numbers[node.identity]
+            return self.numbers[node.call] + node.index
         if node not in self.numbers:
             self.numbers[node] = number = self._new(node.spec)
             self.labels[number] = f"{node.kind} {node.name!r}"
@@ -92,8 +92,7 @@ class _Builder:
     def add(self, call: Call) -> None:
         """Append the step of `call`."""
         inputs = tuple(self.number(node) for node in call.inputs)
-        outputs = self._step(call, inputs)
-        self.numbers.update(((call, i), number) for i, number in enumerate(outputs))
+        self.numbers[call] = self._step(call, inputs)[0]
 
     def checked(self, number: int, variable: Variable, later: Node) -> int:
         """Return the value `number` with a check, in the run, that it has the shape of `variable`."""
