@@ -57,7 +57,7 @@ def test_wheel_holds_exactly_the_files_of_the_source_tree(package, wheel):
 def test_a_module_left_by_an_earlier_build_is_not_shipped(tmp_path):
     source = shutil.copytree(ROOT / "opgraph-nn", tmp_path / "opgraph-nn", ignore=shutil.ignore_patterns("*.egg-info"))
     stale = source / "build/lib/opgraph_nn/stale.py"
-    stale.parent.mkdir(parents=True)
+    stale.parent.mkdir(parents=True, exist_ok=True)
     stale.write_text("")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", source]
     subprocess.run([*command, "--wheel-dir", tmp_path], check=True)
