@@ -288,8 +288,9 @@ class Graph:
             if initial is not None:
                 values.setdefault(variable, initial)
         storages = [variable.storage for variable in values]
+        arrays = [storage.array for storage in storages]
         with self.state_lock:
-            write_all([storage.array for storage in storages], list(values.values()))
+            write_all(arrays, list(values.values()))
             in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
 
     def add_update(self, variable: Variable, value: NodeLike, *, when: Node) -> None:

@@ -230,11 +230,12 @@ def installed(group: str = OPS_GROUP) -> Mapping[str, list[Entry]]:
 
     found: dict[str, list[Entry]] = {}
     for point in entry_points(group=group):
-        # a broken uninstall leaves distributions without metadata, whose name is None
-        distribution = _distribution_name((point.dist and point.dist.name) or "unknown")
+        # a broken uninstall leaves distributions without metadata, and so without a name
+        metadata = point.dist.metadata if point.dist else None
+        distribution = _distribution_name(metadata["Name"] if metadata and "Name" in metadata else "unknown")
         owner = OWN_DISTRIBUTIONS.get(point.name.partition(".")[0]) if group == OPS_GROUP else None
         if owner is None or owner == distribution:
-            version = (point.dist and point.dist.name and point.dist.version) or "?"
+            version = metadata["Version"] if metadata and "Version" in metadata else "?"
             found.setdefault(point.name, []).append(_entry(point, distribution, version))
     return found
 

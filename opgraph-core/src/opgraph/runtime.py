@@ -171,23 +171,26 @@ class RunTime:
 
     def _remembered(self, nodes: list[Node]) -> "_Executable":
         """Return what computes `nodes`, a new one where these very nodes were not fetched before."""
+        with self._lock:
+            return self._executable_for(nodes)
+
+    def _executable_for(self, nodes: list[Node]) -> "_Executable":
         graph = nodes[0].graph
         version = graph.update_count
-        with self._lock:
-            # kept by the graph, which what it computes keeps alive: kept here, neither would ever be freed
-            known = graph.executables.setdefault(self, {})
-            found = known.get((tuple(map(weakref.ref, nodes)), version))
-            if found is None:
+        # kept by the graph, which what it computes keeps alive: kept here, neither would ever be freed
+        known = graph.executables.setdefault(self, {})
+        found = known.get((tuple(map(weakref.ref, nodes)), version))
+        if found is None:
 
-                def forget(_: object) -> None:
-                    known.pop(key, None)
+            def forget(_: object) -> None:
+                known.pop(key, None)
 
-                key = tuple([weakref.ref(node, forget) for node in nodes]), version
-                stale = [k for k in list(known) if k[1] != version]
-                for old in stale or list(known)[: -EXECUTABLE_CACHE_SIZE + 1]:
-                    known.pop(old, None)
-                found = known[key] = _Executable(nodes, {}, self)
-            return cast(_Executable, found)
+            key = tuple([weakref.ref(node, forget) for node in nodes]), version
+            stale = [k for k in list(known) if k[1] != version]
+            for old in stale or list(known)[: -EXECUTABLE_CACHE_SIZE + 1]:
+                known.pop(old, None)
+            found = known[key] = _Executable(nodes, {}, self)
+        return cast(_Executable, found)
 
 
 class Program:
@@ -261,14 +264,19 @@ class _Executable:
         if self._lock._is_owned():
             detail = "a signal handler or kernel runs what reads or writes the variables of a run that is not over"
             raise GraphError(detail, str(user_source() or ""))
+        # nothing but a call in here: where a signal interrupts a comprehension written straight into a with,
+        # Python 3.13 leaves the with without releasing the lock
         with self._lock:
-            missing = [storage.label for storage in self._read if not storage.initialized]
-            if missing:
-                raise uninitialized(missing, user_source())
-            plan = self._plan(feeds)
-            values = plan.run(feeds, runtime.seed, next(runtime._steps), runtime.check_finite)
-            write_all([storage.array for storage in self._written], plan.new_values())
-            in_one_call(setattr, self._written, itertools.repeat("initialized"), itertools.repeat(True))
+            return self._run(feeds, runtime)
+
+    def _run(self, feeds: Sequence[Array], runtime: RunTime) -> list[Array]:
+        missing = [storage.label for storage in self._read if not storage.initialized]
+        if missing:
+            raise uninitialized(missing, user_source())
+        plan = self._plan(feeds)
+        values = plan.run(feeds, runtime.seed, next(runtime._steps), runtime.check_finite)
+        write_all([storage.array for storage in self._written], plan.new_values())
+        in_one_call(setattr, self._written, itertools.repeat("initialized"), itertools.repeat(True))
         return values
 
     def _plan(self, feeds: Sequence[Array]) -> Plan:
