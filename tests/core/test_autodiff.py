@@ -82,10 +82,10 @@ def test_an_unconnected_input_raises_or_gives_zeros_or_none():
         og.grad(y, x, unconnected="zero")
 
 
-def test_only_floats_have_gradients():
+def test_integers_have_no_gradients():
     i = og.placeholder((2,), dtype=np.int64, name="i")
     x = og.placeholder((2,), name="x")
-    with pytest.raises(og.GradientError, match=r"x is placeholder 'i' \(2,\) int64; only floating-point values"):
+    with pytest.raises(og.GradientError, match=r"x is placeholder 'i' \(2,\) int64; only floating-point"):
         og.grad(x * i, [x, i])
     with pytest.raises(og.GradientError, match="y is add 'add' .* int64; only floating-point"):
         og.grad(i + i, x)
@@ -406,3 +406,43 @@ def test_the_gradient_of_a_float16_mean_does_not_overflow():
     assert value.dtype == gradient.dtype == np.float16
     assert gradient[0] == np.float16(1 / 70_000)
     assert og.RunTime().run(mean, {x: np.full(30_000, 3.0)}) == 3.0
+
+
+def test_gradients_by_complex_numbers_point_where_a_real_value_rises_most():
+    z = og.placeholder((2,), dtype=np.complex128)
+    at = np.array([1.0 + 2.0j, -0.5 + 0.25j])
+    rt = og.RunTime()
+    # |z|² = a² + b² has the gradient 2a + 2ib
+    np.testing.assert_allclose(rt.run(og.grad(og.real(z * og.conj(z)), z), {z: at}), 2 * at, rtol=1e-15)
+    # of a holomorphic f it is the conjugate of f' times the cotangent
+    np.testing.assert_allclose(
+        rt.run(og.grad(og.exp(z), z, np.array([1.0j, 2.0])), {z: at}), np.conj(np.exp(at)) * [1j, 2]
+    )
+
+
+def test_a_real_input_of_a_complex_function_has_a_real_gradient():
+    x = og.placeholder((2,), dtype=np.float64)
+    y = og.exp(x * 1j)
+    (g,) = og.grad(og.imag(y), [x])
+    assert g.dtype == np.float64
+    np.testing.assert_allclose(og.RunTime().run(g, {x: [0.5, 2.0]}), np.cos([0.5, 2.0]), rtol=1e-15)
+
+
+def test_every_complex_arithmetic_agrees_with_finite_differences():
+    rng = np.random.default_rng(3)
+
+    def draw(*shape):
+        return rng.normal(size=shape) + 1j * rng.normal(size=shape)
+
+    z, w = og.placeholder((None, 2), dtype=np.complex128), og.placeholder((2, 4), dtype=np.complex128)
+    x = og.placeholder((2,), dtype=np.float64)
+    y = og.tanh(z * x / 3.0) @ og.sqrt(w) - og.log(og.reduce_mean(w, 0))
+    check_grads(y, [z, w, x], {z: draw(3, 2), w: draw(2, 4), x: rng.normal(size=2)}, order=2)
+
+
+def test_a_complex_value_needs_a_cotangent():
+    z = og.placeholder((), dtype=np.complex64, name="z")
+    with pytest.raises(og.GradientError, match="multiply 'multiply' .* complex64 is complex; give its cotangent"):
+        og.grad(z * z, z)
+    with pytest.raises(og.DtypeError, match=r"complex64 does not go into float32; take og.real\(x\)"):
+        og.cast(z, np.float32)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from opgraph import autodiff, ops, registry
 from opgraph.autodiff import grad
-from opgraph.build import apply, apply_all, as_node, promote
+from opgraph.build import apply, apply_all, as_node, graph_of, promote
 from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.errors import (
     ArgumentError,
@@ -44,38 +44,37 @@ from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op
 from opgraph.registry import register
 from opgraph.runtime import Program, RunTime, generator
 from opgraph.spec import (
+    Axes,
     Shape,
     Spec,
     broadcast_shapes,
     get_default_dtype,
     is_differentiable,
+    known_shape,
+    listed_axes,
     normalize_axes,
+    normalize_axis,
     promote_dtypes,
+    real_dtype,
     reduced_shape,
     set_default_dtype,
 )
 
 if TYPE_CHECKING:
     from opgraph.ops.arithmetic import add, divide, multiply, negative, subtract
+    from opgraph.ops.compare import equal, greater, greater_equal, less, less_equal, not_equal, where
+    from opgraph.ops.complexes import conj, imag, real
     from opgraph.ops.elementwise import cast, exp, log, sqrt, tanh
+    from opgraph.ops.like import broadcast_like, count, ensure_shape_like, reshape_like, sum_to
     from opgraph.ops.linalg import matmul
     from opgraph.ops.reduce import reduce_mean, reduce_sum
-    from opgraph.ops.shape import (
-        broadcast_like,
-        count,
-        ensure_shape_like,
-        expand_dims,
-        reshape,
-        reshape_like,
-        squeeze,
-        sum_to,
-        transpose,
-    )
+    from opgraph.ops.shape import expand_dims, reshape, squeeze, transpose
 
 __all__ = [
     "ArgumentError",
     "Array",
     "Arrays",
+    "Axes",
     "Call",
     "Constant",
     "Cotangents",
@@ -117,10 +116,12 @@ __all__ = [
     "broadcast_like",
     "broadcast_shapes",
     "cast",
+    "conj",
     "constant",
     "count",
     "divide",
     "ensure_shape_like",
+    "equal",
     "exp",
     "expand_dims",
     "front_door",
@@ -129,8 +130,16 @@ __all__ = [
     "get_default_dtype",
     "get_default_graph",
     "grad",
+    "graph_of",
+    "greater",
+    "greater_equal",
     "hide_frames",
+    "imag",
     "is_differentiable",
+    "known_shape",
+    "less",
+    "less_equal",
+    "listed_axes",
     "log",
     "make_op",
     "matmul",
@@ -138,12 +147,16 @@ __all__ = [
     "name_scope",
     "negative",
     "normalize_axes",
+    "normalize_axis",
+    "not_equal",
     "ops",
     "placeholder",
     "placing",
     "promote",
     "promote_dtypes",
     "random_key",
+    "real",
+    "real_dtype",
     "reduce_mean",
     "reduce_sum",
     "reduced_shape",
@@ -160,6 +173,7 @@ __all__ = [
     "transpose",
     "user_source",
     "variable",
+    "where",
 ]
 
 __version__ = "0.1.0"

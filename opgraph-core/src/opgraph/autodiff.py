@@ -12,8 +12,9 @@ from opgraph.errors import ArgumentError, GradientError, OpgraphError, placing, 
 from opgraph.graph import at_source, constant_in
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Elementwise
+from opgraph.ops.complexes import real
 from opgraph.ops.elementwise import cast
-from opgraph.ops.shape import broadcast_like, ensure_shape_like, sum_to
+from opgraph.ops.like import broadcast_like, ensure_shape_like, sum_to
 from opgraph.spec import is_differentiable
 
 Unconnected = Literal["raise", "zeros", "none"]
@@ -51,11 +52,12 @@ def grad(
     Parameters
     ----------
     y : Node
-        A floating-point node of any shape.
+        A floating-point or complex node of any shape.
     xs : Node or sequence of Node
-        Floating-point nodes; leaves or any others on the way to `y`.
+        Floating-point or complex nodes; leaves or any others on the way to `y`.
     cotangent : array_like or Node, optional
-        What flows into `y`, of its shape; ones by default, which gives the gradient of ``sum(y)``.
+        What flows into `y`, of its shape; ones by default, which gives the gradient of ``sum(y)``. A complex
+        `y` has no default.
     stopped : iterable of Node
         Nodes through which nothing flows back.
     unconnected : {"raise", "zeros", "none"}
@@ -69,12 +71,20 @@ def grad(
     Raises
     ------
     GradientError
-        Where an x or `y` is no float, `y` does not depend on an x, or an op on the way has no gradient.
+        Where an x or `y` is an integer or boolean, `y` does not depend on an x, or an op on the way has no
+        gradient.
+
+    Notes
+    -----
+    The gradient of a real y by a complex a + ib is ∂y/∂a + i ∂y/∂b, as in PyTorch: the direction in which y
+    rises most.
     """
     with placing("grad", user_source()):
         targets = [xs] if isinstance(xs, Node) else _nodes(xs, "xs")
         barred = _nodes(stopped, "stopped")
         _check_arguments(y, targets, barred, unconnected)
+        if cotangent is None and y.dtype.kind == "c":
+            raise GradientError(f"{describe(y)} is complex; give its cotangent, or differentiate a real function of it")
         seed = at_source(y, _filled, 1, y) if cotangent is None else at_source(y, _checked_cotangent, y, cotangent)
         barring = {node.identity for node in barred}
         calls, reached = _way(targets, y, barring)
@@ -176,6 +186,8 @@ def _fitted(op: object, x: Node, g: object) -> Node | None:
         raise GradientError(f"its vjp returned a {type(g).__name__} where a node or None belongs")
     if g.graph is not x.graph:
         raise GradientError(f"its vjp returned {describe(g)}, a node of another graph")
+    if g.dtype.kind == "c" and x.dtype.kind != "c":
+        g = real(g)
     if isinstance(op, Elementwise) and not (g.shape == x.shape and x.shape.is_known):
         g = sum_to(g, x)
     if not g.shape.compatible_with(x.shape):
@@ -194,7 +206,7 @@ def _checked_cotangent(y: Node, cotangent: NodeLike) -> Node:
     g = as_node(cotangent)
     if g.graph is not y.graph:
         raise GradientError(f"cotangent {describe(g)} is a node of another graph than {describe(y)}")
-    if g.dtype.kind == "c":
+    if g.dtype.kind == "c" and y.dtype.kind != "c":
         raise GradientError(f"cotangent is {g.dtype} for {describe(y)}, which is real")
     if not g.shape.compatible_with(y.shape):
         raise GradientError(f"cotangent of shape {g.shape} for {describe(y)}: the shapes must agree")
@@ -237,7 +249,7 @@ def _check_arguments(y: Node, xs: Sequence[Node], stopped: Sequence[Node], uncon
         raise GradientError(f"y must be a node, not {y!r}")
     for node, which in [(y, "y"), *((x, "x") for x in xs)]:
         if not is_differentiable(node.dtype):
-            raise GradientError(f"{which} is {describe(node)}; only floating-point values have gradients")
+            raise GradientError(f"{which} is {describe(node)}; only floating-point and complex values have gradients")
     for node in (*xs, *stopped):
         if node.graph is not y.graph:
             raise GradientError(f"{describe(node)} is a node of another graph than {describe(y)}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from opgraph.convert import cast_checked, is_weak, natural_array, to_array, weak_dtype
 from opgraph.errors import ArgumentError, GraphError, KernelError, OpgraphError, user_source
-from opgraph.graph import constant_in, get_ambient
+from opgraph.graph import Graph, constant_in, get_ambient
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Array, Op, Specs
 from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, promote_dtypes
@@ -46,7 +46,7 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
     if not op.name:
         what = type(op).__qualname__
         raise ArgumentError(f"{what} has no name; write class {what}(…, name='me.op')").located("apply", source=source)
-    graph = next((x.graph for x in inputs if isinstance(x, Node)), ambient.graph)
+    graph = graph_of(*inputs)
     nodes: tuple[Node, ...] = ()
     try:
         nodes = tuple([x if isinstance(x, Node) else constant_in(graph, to_array(x)) for x in inputs])
@@ -123,7 +123,14 @@ def as_node(value: NodeLike, dtype: DtypeLike = None) -> Node:
     return constant_in(get_ambient().graph, to_array(value, wanted))
 
 
-def promote(*values: NodeLike, floating: bool = False, what: str = "promote") -> tuple[Node, ...]:
+def graph_of(*values: NodeLike) -> Graph:
+    """Return the graph of the first of `values` that is a node, the default graph where none is."""
+    return next((x.graph for x in values if isinstance(x, Node)), get_ambient().graph)
+
+
+def promote(
+    *values: NodeLike, floating: bool = False, what: str = "promote", graph: Graph | None = None
+) -> tuple[Node, ...]:
     """Return `values` as nodes of one dtype, with casts where they differ.
 
     An int with a float takes the float's dtype. Arrays keep their dtype, Python numbers and lists are
@@ -135,6 +142,8 @@ def promote(*values: NodeLike, floating: bool = False, what: str = "promote") ->
         Whether integers and booleans become the default float when nothing else decides.
     what
         The operation that a message names.
+    graph
+        Where constants go; that of the first of `values` that is a node, by default.
 
     Raises
     ------
@@ -151,7 +160,7 @@ def promote(*values: NodeLike, floating: bool = False, what: str = "promote") ->
         common = _common_dtype(operands, weak)
         if floating and common.kind in "biu":
             common = get_default_dtype()
-        graph = next((v.graph for v in values if isinstance(v, Node)), get_ambient().graph)
+        graph = graph or graph_of(*values)
         return tuple(
             _cast(x, common) if isinstance(x, Node) else constant_in(graph, cast_checked(x, common)) for x in operands
         )

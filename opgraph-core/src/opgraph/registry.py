@@ -24,7 +24,24 @@ if TYPE_CHECKING:
 OPS_GROUP = "opgraph.ops.v1"
 KERNELS_GROUP = "opgraph.kernels.v1"
 # modules of opgraph.ops, which hide a namespace of that name
-_RESERVED = ("arithmetic", "elementwise", "index", "linalg", "random", "reduce", "shape")
+_RESERVED = (
+    "arithmetic",
+    "axis",
+    "compare",
+    "complexes",
+    "create",
+    "einsums",
+    "elementwise",
+    "flow",
+    "index",
+    "join",
+    "like",
+    "linalg",
+    "random",
+    "reduce",
+    "shape",
+    "special",
+)
 OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgraph-vision"}
 
 

@@ -12,6 +12,7 @@ from opgraph.errors import ArgumentError, DtypeError, ShapeError
 Dim: TypeAlias = int | None
 ShapeLike: TypeAlias = Iterable[SupportsIndex | None]
 DtypeLike: TypeAlias = Any
+Axes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 
 
 class Shape(tuple[Dim, ...]):
@@ -199,9 +200,7 @@ def normalize_axis(axis: SupportsIndex, ndims: int, what: str = "axis") -> int:
     return index % ndims
 
 
-def normalize_axes(
-    axes: SupportsIndex | Sequence[SupportsIndex] | None, ndims: int, what: str = "axis"
-) -> tuple[int, ...]:
+def normalize_axes(axes: Axes, ndims: int, what: str = "axis") -> tuple[int, ...]:
     """Return `axes` as a sorted tuple counted from the front; ``None`` means all of them.
 
     Raises
@@ -272,8 +271,13 @@ def as_dtype(dtype: DtypeLike) -> np.dtype[Any]:
 
 
 def is_differentiable(dtype: np.dtype[Any]) -> bool:
-    """Whether values of `dtype` have gradients: floating-point ones do."""
-    return dtype.kind == "f"
+    """Whether values of `dtype` have gradients: floating-point and complex ones do."""
+    return dtype.kind in "fc"
+
+
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the parts of a complex one; any other as it is."""
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
 
 
 def promote_dtypes(*dtypes: np.dtype[Any]) -> np.dtype[Any]:

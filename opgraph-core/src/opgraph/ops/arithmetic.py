@@ -9,6 +9,7 @@ from opgraph.doors import front_door
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
+from opgraph.ops.complexes import Unary, conj
 from opgraph.spec import promote_dtypes
 
 
@@ -16,12 +17,6 @@ class Binary(Protocol):
     """A function of two operands."""
 
     def __call__(self, x: NodeLike, y: NodeLike) -> Node: ...
-
-
-class Unary(Protocol):
-    """A function of one operand."""
-
-    def __call__(self, x: NodeLike) -> Node: ...
 
 
 def _pairs(rng: Rng) -> Iterable[Sample]:
@@ -89,7 +84,7 @@ class Multiply(Arithmetic, name="core.multiply"):
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
-        return (g * y, g * x)
+        return (g * conj(y), g * conj(x))
 
 
 class Divide(Elementwise, name="core.divide"):
@@ -104,8 +99,8 @@ class Divide(Elementwise, name="core.divide"):
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (_, y), (q,), (g,) = ins, outs, cotangents
-        gx = g / y
-        return (gx, -(gx * q))
+        gx = g / conj(y)
+        return (gx, -(gx * conj(q)))
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:

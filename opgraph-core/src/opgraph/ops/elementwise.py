@@ -7,9 +7,10 @@ import numpy as np
 
 from opgraph.build import apply, as_node
 from opgraph.doors import front_door, front_door_for, make_op
+from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
-from opgraph.ops.arithmetic import Unary
+from opgraph.ops.complexes import Unary, conj, real
 from opgraph.spec import DtypeLike, is_differentiable
 
 
@@ -28,7 +29,7 @@ class Exp(Elementwise, name="core.exp"):
         np.exp(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
-        return (cotangents[0] * outs[0],)
+        return (cotangents[0] * conj(outs[0]),)
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
@@ -45,7 +46,7 @@ class Log(Elementwise, name="core.log"):
         np.log(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
-        return (cotangents[0] / ins[0],)
+        return (cotangents[0] / conj(ins[0]),)
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
@@ -62,7 +63,7 @@ class Tanh(Elementwise, name="core.tanh"):
         np.tanh(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
-        (y,), (g,) = outs, cotangents
+        (g,), y = cotangents, conj(outs[0])
         return (g - g * y * y,)
 
     @classmethod
@@ -80,7 +81,7 @@ class Sqrt(Elementwise, name="core.sqrt"):
         np.sqrt(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
-        return (cotangents[0] / (outs[0] * 2.0),)
+        return (cotangents[0] / (conj(outs[0]) * 2.0),)
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
@@ -88,7 +89,7 @@ class Sqrt(Elementwise, name="core.sqrt"):
 
 
 class Cast(Elementwise, name="core.cast"):
-    """Convert each element to another dtype, as ``ndarray.astype`` does.
+    """Convert each element to another dtype, as ``ndarray.astype`` does, but no complex number to a real one.
 
     A float loses its fraction on the way to an integer; a gradient goes back only between floats.
     """
@@ -97,6 +98,8 @@ class Cast(Elementwise, name="core.cast"):
     dtype: np.dtype[Any]
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
+        if ins[0].kind == "c" and self.dtype.kind in "iuf":
+            raise DtypeError(f"{ins[0]} does not go into {self.dtype}; take og.real(x) or og.imag(x) first")
         return self.dtype
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
@@ -104,7 +107,9 @@ class Cast(Elementwise, name="core.cast"):
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x,), (g,) = ins, cotangents
-        return (cast(g, x.dtype) if is_differentiable(x.dtype) else None,)
+        if not is_differentiable(x.dtype):
+            return (None,)
+        return (cast(g if x.dtype.kind == "c" else real(g), x.dtype),)
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
@@ -123,12 +128,14 @@ sqrt: Unary = front_door(Sqrt)
 def cast(x: NodeLike, dtype: DtypeLike) -> Node:
     """Convert each element to `dtype`, as ``ndarray.astype`` does; `x` itself where it has that one.
 
-    A float loses its fraction on the way to an integer; a gradient goes back only between floats.
+    A float loses its fraction on the way to an integer; a gradient goes back only between floats and
+    complex numbers.
 
     Raises
     ------
     DtypeError
-        For a dtype that is no boolean, integer, float or complex one.
+        For a dtype that is no boolean, integer, float or complex one, and for complex numbers that should
+        become real ones, whose imaginary parts would be lost.
     """
     if isinstance(x, Node) and x.dtype == dtype and dtype is not None:
         return x

@@ -9,6 +9,7 @@ from opgraph.doors import front_door_for
 from opgraph.errors import ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.ops.complexes import conj
 from opgraph.ops.shape import transpose
 
 
@@ -32,7 +33,7 @@ class Matmul(Op, name="core.matmul"):
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
-        return (matmul(g, transpose(y)), matmul(transpose(x), g))
+        return (matmul(g, conj(transpose(y))), matmul(conj(transpose(x)), g))
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:

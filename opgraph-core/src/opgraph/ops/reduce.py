@@ -9,8 +9,9 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.ops.shape import Axes, broadcast_like, count, expand_dims
-from opgraph.spec import listed_axes, normalize_axes, reduced_shape
+from opgraph.ops.like import broadcast_like, count
+from opgraph.ops.shape import expand_dims
+from opgraph.spec import Axes, listed_axes, normalize_axes, reduced_shape
 
 
 class Reduction(Op):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from opgraph.graph import Variable
 from opgraph.node import Call, Constant, Key, Node, Placeholder, Update
 from opgraph.op import Array
-from opgraph.ops.shape import EnsureShapeLike
+from opgraph.ops.like import EnsureShapeLike
 from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
 

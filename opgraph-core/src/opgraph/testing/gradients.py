@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,7 +37,7 @@ def check_grads(
     y : Node
         Of any shape.
     wrt : Placeholder or Variable, or a sequence of them
-        Of dtype float64; the others among the feeds are held fixed.
+        Of dtype float64 or complex128; the others among the feeds are held fixed.
     feeds : mapping
         Values by placeholder.
     order : int
@@ -50,13 +50,17 @@ def check_grads(
     AssertionError
         Where a gradient is wrong, or the differences are too rough to tell: at a kink, say.
     ArgumentError
-        Where an entry of `wrt` is not float64, since differences in less precision prove nothing.
+        Where an entry of `wrt` has another dtype, since differences in less precision prove nothing.
+
+    Notes
+    -----
+    For complex values the convention is PyTorch's: the gradient of a real y by a + ib is ∂y/∂a + i ∂y/∂b.
     """
     if isinstance(wrt, og.Node):
         wrt = [wrt]
     for x in wrt:
-        if x.dtype != np.float64:
-            raise og.ArgumentError(f"check_grads: {x!r} must be float64")
+        if x.dtype not in (np.float64, np.complex128):
+            raise og.ArgumentError(f"check_grads: {x!r} must be float64 or complex128")
     rng = np.random.default_rng(seed)
     runtime = og.RunTime(seed=seed)
     fed = {p: np.array(value) for p, value in (feeds or {}).items()}
@@ -73,8 +77,9 @@ def _check_order(
     path: str,
 ) -> None:
     """Check the gradients of `y`, then those of each of them with one order less."""
-    cotangent = rng.uniform(0.5, 1.5, _run(runtime, y, feeds).shape)
-    cotangent = np.where(rng.random(cotangent.shape) < 0.5, -cotangent, cotangent)
+    cotangent = _signed(rng, _run(runtime, y, feeds).shape)
+    if y.dtype.kind == "c":
+        cotangent = cotangent + 1j * _signed(rng, cotangent.shape)
     gradients = og.grad(y, wrt, cotangent.astype(y.dtype), unconnected="zeros")
     for x, gradient in zip(wrt, gradients, strict=True):
         where = f"d({path})/d{x.name}"
@@ -87,7 +92,7 @@ def _compare(
     y: og.Node,
     x: og.Placeholder | og.Variable,
     analytic: NDArray[Any],
-    cotangent: NDArray[np.float64],
+    cotangent: NDArray[Any],
     feeds: dict[og.Placeholder, NDArray[Any]],
     runtime: og.RunTime,
     where: str,
@@ -96,9 +101,9 @@ def _compare(
 
         def projected(value: NDArray[Any]) -> float:
             move(value)
-            return float(np.sum(_run(runtime, y, feeds) * cotangent))
+            return float(np.sum(np.real(_run(runtime, y, feeds) * np.conj(cotangent))))
 
-        numeric, error = numerical_gradient(projected, at)
+        numeric, error = _by_parts(projected, at) if x.dtype.kind == "c" else numerical_gradient(projected, at)
         # what the gradient would be of something that doubles; where it is 0, rounding is all there is to see
         natural = abs(projected(at)) / (np.max(np.abs(at), initial=0.0) or 1.0)
     assert analytic.shape == numeric.shape, f"{where}: shape {analytic.shape} for an input of shape {numeric.shape}"
@@ -120,6 +125,21 @@ def _compare(
             )
 
 
+def _signed(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return numbers that are neither small nor alike, of both signs."""
+    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+
+
+def _by_parts(f: Callable[[NDArray[Any]], float], z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the derivative of `f` by complex `z`, ∂f/∂a + i ∂f/∂b, and the error that each may have."""
+
+    def of_parts(parts: NDArray[np.float64]) -> float:
+        return f(parts[0] + 1j * parts[1])
+
+    value, error = numerical_gradient(of_parts, np.stack([z.real, z.imag]))
+    return value[0] + 1j * value[1], np.hypot(error[0], error[1])
+
+
 @contextmanager
 def _moving(x: og.Placeholder | og.Variable, feeds: dict[og.Placeholder, NDArray[Any]]) -> Iterator[Any]:
     """Give the value of `x` and a function that changes it, until the end of the ``with``."""
@@ -127,7 +147,7 @@ def _moving(x: og.Placeholder | og.Variable, feeds: dict[og.Placeholder, NDArray
         at = x.val
         move = x.set_val
     else:
-        at = np.array(feeds[x], np.float64)
+        at = np.array(feeds[x], x.dtype)
         move = functools.partial(operator.setitem, feeds, x)
     try:
         yield at, move
