@@ -153,6 +153,18 @@ class Node:
     def __rmatmul__(self, other: "NodeLike") -> "Node":
         return above.function("core.matmul")(other, self)
 
+    def __lt__(self, other: "NodeLike") -> "Node":
+        return above.function("core.less")(self, other)
+
+    def __le__(self, other: "NodeLike") -> "Node":
+        return above.function("core.less_equal")(self, other)
+
+    def __gt__(self, other: "NodeLike") -> "Node":
+        return above.function("core.greater")(self, other)
+
+    def __ge__(self, other: "NodeLike") -> "Node":
+        return above.function("core.greater_equal")(self, other)
+
     def __neg__(self) -> "Node":
         return above.function("core.negative")(self)
 

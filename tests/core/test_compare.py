@@ -1,0 +1,45 @@
+"""Comparisons and `where`."""
+
+import numpy as np
+import pytest
+
+import opgraph as og
+
+
+def test_the_operators_compare_on_either_side():
+    x = og.placeholder((3,), name="x")
+    at = np.array([1.0, 2.0, 3.0], np.float32)
+    found = og.RunTime().run([x < 2, x <= 2, x > 2, x >= 2, 2 < x, np.float32(2) >= x], {x: at})  # noqa: SIM300  # the reflected ones
+    expected = [at < 2, at <= 2, at > 2, at >= 2, at > 2, at <= 2]
+    for value, wanted in zip(found, expected, strict=True):
+        assert value.dtype == np.bool
+        np.testing.assert_array_equal(value, wanted)
+
+
+def test_a_comparison_of_complex_numbers_says_what_to_do():
+    z = og.placeholder((3,), dtype=np.complex64, name="z")
+    with pytest.raises(og.DtypeError, match="less: complex numbers are not ordered; compare their parts"):
+        z < 1  # noqa: B015  # it raises
+    assert og.equal(z, 1).dtype == np.bool
+
+
+def test_where_chooses_and_sends_each_gradient_where_it_was_chosen():
+    x, y = og.placeholder((3,), name="x"), og.placeholder((2, 1), name="y")
+    chosen = og.where(x > 0, x, y)
+    data = {x: [1.0, -1.0, 2.0], y: [[5.0], [7.0]]}
+    value, gx, gy = og.RunTime().run([chosen, *og.grad(chosen, [x, y])], data)
+    assert value.tolist() == [[1.0, 5.0, 2.0], [1.0, 7.0, 2.0]]
+    assert gx.tolist() == [2.0, 0.0, 2.0]
+    assert gy.tolist() == [[1.0], [1.0]]
+
+
+def test_where_stays_in_the_graph_of_its_condition():
+    with og.Graph().as_default_graph() as other:
+        x = og.placeholder((3,))
+    assert og.where(x > 0, 1.0, np.zeros(3)).graph is other
+
+
+def test_a_condition_that_is_no_boolean_is_refused():
+    x = og.placeholder((3,), name="x")
+    with pytest.raises(og.DtypeError, match="where: condition is boolean, not float32; compare it with something"):
+        og.where(x, 1.0, 2.0)
