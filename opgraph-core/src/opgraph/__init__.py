@@ -41,6 +41,7 @@ from opgraph.graph import (
 )
 from opgraph.node import Call, Constant, Key, Node, NodeLike, Placeholder
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.recompute import checkpoint
 from opgraph.registry import register
 from opgraph.runtime import Program, RunTime, generator
 from opgraph.spec import (
@@ -59,12 +60,14 @@ from opgraph.spec import (
     reduced_shape,
     set_default_dtype,
 )
+from opgraph.transforms import hvp, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from opgraph.ops.arithmetic import add, divide, multiply, negative, subtract
     from opgraph.ops.compare import equal, greater, greater_equal, less, less_equal, not_equal, where
     from opgraph.ops.complexes import conj, imag, real
     from opgraph.ops.elementwise import cast, exp, log, sqrt, tanh
+    from opgraph.ops.flow import identity, stop_gradient
     from opgraph.ops.like import broadcast_like, count, ensure_shape_like, reshape_like, sum_to
     from opgraph.ops.linalg import matmul
     from opgraph.ops.reduce import reduce_mean, reduce_sum
@@ -116,6 +119,7 @@ __all__ = [
     "broadcast_like",
     "broadcast_shapes",
     "cast",
+    "checkpoint",
     "conj",
     "constant",
     "count",
@@ -134,8 +138,11 @@ __all__ = [
     "greater",
     "greater_equal",
     "hide_frames",
+    "hvp",
+    "identity",
     "imag",
     "is_differentiable",
+    "jvp",
     "known_shape",
     "less",
     "less_equal",
@@ -167,12 +174,15 @@ __all__ = [
     "set_default_dtype",
     "sqrt",
     "squeeze",
+    "stop_gradient",
     "subtract",
     "sum_to",
     "tanh",
     "transpose",
     "user_source",
+    "value_and_grad",
     "variable",
+    "vjp",
     "where",
 ]
 

@@ -15,6 +15,7 @@ from opgraph.op import Elementwise
 from opgraph.ops.complexes import real
 from opgraph.ops.elementwise import cast
 from opgraph.ops.like import broadcast_like, ensure_shape_like, sum_to
+from opgraph.recompute import recomputed
 from opgraph.spec import is_differentiable
 
 Unconnected = Literal["raise", "zeros", "none"]
@@ -81,47 +82,79 @@ def grad(
     """
     with placing("grad", user_source()):
         targets = [xs] if isinstance(xs, Node) else _nodes(xs, "xs")
-        barred = _nodes(stopped, "stopped")
-        _check_arguments(y, targets, barred, unconnected)
+        if not isinstance(y, Node):
+            raise GradientError(f"y must be a node, not {y!r}")
         if cotangent is None and y.dtype.kind == "c":
             raise GradientError(f"{describe(y)} is complex; give its cotangent, or differentiate a real function of it")
-        seed = at_source(y, _filled, 1, y) if cotangent is None else at_source(y, _checked_cotangent, y, cotangent)
-        barring = {node.identity for node in barred}
-        calls, reached = _way(targets, y, barring)
-        cotangents = _backpropagate(y, seed, calls, reached, barring)
-        missing = [x for x in targets if x.identity not in cotangents]
-        connected = _connected(y, calls, barring) & reached if missing else set()
-        grads = [
-            cotangents[x.identity] if x not in missing else _missing(y, x, x.identity in connected, unconnected)
-            for x in targets
-        ]
+        found = gradients([y], targets, [cotangent], _nodes(stopped, "stopped"), unconnected)
     # mypy cannot know that only unconnected="none" puts a None in
-    found = cast_type(list[Node], grads)
-    return found[0] if isinstance(xs, Node) else found
+    grads = cast_type(list[Node], found)
+    return grads[0] if isinstance(xs, Node) else grads
 
 
-def _backpropagate(y: Node, seed: Node, calls: Sequence[Call], reached: set[Key], stopped: set[Key]) -> dict[Key, Node]:
+def gradients(
+    ys: Sequence[Node],
+    xs: Sequence[Node],
+    cotangents: Sequence[NodeLike | None],
+    stopped: Sequence[Node] = (),
+    unconnected: Unconnected = "raise",
+) -> list[Node | None]:
+    """Return the gradients of several `ys` together: the sums over all of them, by each of `xs`.
+
+    As `grad`, which says more, but for the checks of types that front doors make.
+    """
+    _check_arguments(ys, xs, stopped, unconnected)
+    barred = {node.identity for node in stopped}
+    calls, reached = _way(xs, ys, barred)
+    seeds: dict[Key, Node] = {}
+    for y, cotangent in zip(ys, cotangents, strict=True):
+        seed = at_source(y, filled, 1, y) if cotangent is None else at_source(y, _checked_cotangent, y, cotangent)
+        _accumulate(seeds, y, seed)
+    found = _backpropagate(seeds, calls, reached, barred)
+    missing = {x.identity for x in xs if x.identity not in found}
+    connected = _connected(ys, calls, barred) & reached if missing else set()
+    return [
+        _missing(ys, x, x.identity in connected, unconnected) if x.identity in missing else found[x.identity]
+        for x in xs
+    ]
+
+
+def _backpropagate(
+    seeds: dict[Key, Node], calls: Sequence[Call], reached: set[Key], barred: set[Key]
+) -> dict[Key, Node]:
     """Return the cotangents of those values of `reached` whose gradient is not zero.
 
-    `calls` are those that lead from them to `y`, oldest first.
+    `calls` are those that lead from them to the values that have `seeds`, oldest first.
     """
-    cotangents = {y.identity: seed}
+    cotangents = dict(seeds)
+    regions: dict[object, list[Call]] = {}
+    for call in calls:
+        if call.region is not None:
+            regions.setdefault(call.region, []).append(call)
+    again: dict[Call, Call] = {}
     for call in reversed(calls):
-        received = [None if (call, i) in stopped else cotangents.get((call, i)) for i in range(len(call.specs))]
+        received = [None if (call, i) in barred else cotangents.get((call, i)) for i in range(len(call.specs))]
         if all(g is None for g in received):
             continue
-        for x, g in zip(call.inputs, call_vjp(call, received), strict=True):
-            key = x.identity
-            if g is not None and key in reached:
-                cotangents[key] = at_source(call, operator.add, cotangents[key], g) if key in cotangents else g
+        if call.region in regions:
+            again.update(recomputed(regions.pop(call.region)))
+        for x, g in zip(call.inputs, call_vjp(again.get(call, call), received), strict=True):
+            if g is not None and x.identity in reached:
+                _accumulate(cotangents, x, g)
     return cotangents
 
 
-def _way(xs: Sequence[Node], y: Node, stopped: set[Key]) -> tuple[list[Call], set[Key]]:
-    """Return the calls through which a change of some of `xs` reaches `y`, oldest first, and their values."""
+def _accumulate(cotangents: dict[Key, Node], x: Node, g: Node) -> None:
+    """Add `g` to the cotangent of `x`."""
+    key = x.identity
+    cotangents[key] = at_source(x, operator.add, cotangents[key], g) if key in cotangents else g
+
+
+def _way(xs: Sequence[Node], ys: Sequence[Node], stopped: set[Key]) -> tuple[list[Call], set[Key]]:
+    """Return the calls through which a change of some of `xs` reaches some of `ys`, oldest first, and their values."""
     oldest = min((x.serial for x in xs), default=0)
     ancestors: set[Call] = set()
-    pending = [y.call]
+    pending = [y.call for y in ys]
     while pending:
         call = pending.pop()
         if call is not None and call not in ancestors and call.serial >= oldest:
@@ -197,7 +230,8 @@ def _fitted(op: object, x: Node, g: object) -> Node | None:
     return cast(g, x.dtype)
 
 
-def _filled(number: int, like: Node) -> Node:
+def filled(number: int, like: Node) -> Node:
+    """Return a node of the spec of `like` that holds `number` everywhere."""
     one = constant_in(like.graph, np.array(number, like.dtype))
     return one if like.shape == () else broadcast_like(one, like)
 
@@ -213,9 +247,9 @@ def _checked_cotangent(y: Node, cotangent: NodeLike) -> Node:
     return cast(ensure_shape_like(g, y) if None in (*g.shape, *y.shape) else g, y.dtype)
 
 
-def _connected(y: Node, calls: Sequence[Call], stopped: set[Key]) -> set[Key]:
-    """Return the values from which `calls` lead to `y`; one of them without a cotangent has the gradient zero."""
-    connected = {y.identity}
+def _connected(ys: Sequence[Node], calls: Sequence[Call], stopped: set[Key]) -> set[Key]:
+    """Return the values from which `calls` lead to `ys`; one of them without a cotangent has the gradient zero."""
+    connected = {y.identity for y in ys}
     for call in reversed(calls):
         if any((call, i) in connected and (call, i) not in stopped for i in range(len(call.specs))):
             unread = call.op.shape_only(len(call.inputs))
@@ -223,13 +257,14 @@ def _connected(y: Node, calls: Sequence[Call], stopped: set[Key]) -> set[Key]:
     return connected
 
 
-def _missing(y: Node, x: Node, connected: bool, unconnected: Unconnected) -> Node | None:
+def _missing(ys: Sequence[Node], x: Node, connected: bool, unconnected: Unconnected) -> Node | None:
     """Return what stands for a gradient that is not there: zeros where it is zero, or as the caller wants."""
     if not connected and unconnected == "raise":
+        dependent = " or ".join(map(describe, ys))
         raise GradientError(
-            f"{describe(y)} does not depend on {describe(x)}; unconnected='zeros' gives zeros, 'none' gives None"
+            f"{dependent} does not depend on {describe(x)}; unconnected='zeros' gives zeros, 'none' gives None"
         )
-    return at_source(x, _filled, 0, x) if connected or unconnected == "zeros" else None
+    return at_source(x, filled, 0, x) if connected or unconnected == "zeros" else None
 
 
 def _nodes(given: object, what: str) -> list[Node]:
@@ -242,14 +277,12 @@ def _nodes(given: object, what: str) -> list[Node]:
     return listed
 
 
-def _check_arguments(y: Node, xs: Sequence[Node], stopped: Sequence[Node], unconnected: str) -> None:
+def _check_arguments(ys: Sequence[Node], xs: Sequence[Node], stopped: Sequence[Node], unconnected: str) -> None:
     if unconnected not in get_args(Unconnected):
         raise ArgumentError(f"unconnected={unconnected!r} is none of {', '.join(map(repr, get_args(Unconnected)))}")
-    if not isinstance(y, Node):
-        raise GradientError(f"y must be a node, not {y!r}")
-    for node, which in [(y, "y"), *((x, "x") for x in xs)]:
+    for node, which in [*((y, "y") for y in ys), *((x, "x") for x in xs)]:
         if not is_differentiable(node.dtype):
             raise GradientError(f"{which} is {describe(node)}; only floating-point and complex values have gradients")
-    for node in (*xs, *stopped):
-        if node.graph is not y.graph:
-            raise GradientError(f"{describe(node)} is a node of another graph than {describe(y)}")
+    for node in (*ys, *xs, *stopped):
+        if ys and node.graph is not ys[0].graph:
+            raise GradientError(f"{describe(node)} is a node of another graph than {describe(ys[0])}")

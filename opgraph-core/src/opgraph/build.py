@@ -58,7 +58,9 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
     except OpgraphError as error:
         raise error.located(op.short_name(), describe_inputs(op, nodes), source) from error.__cause__
     local_name = op.name.partition(".")[2].removeprefix("_")
-    return Call(graph, op, nodes, specs, graph.unique_name(local_name), source)
+    call = Call(graph, op, nodes, specs, graph.unique_name(local_name), source)
+    call.region = ambient.region
+    return call
 
 
 def describe_inputs(op: Op, nodes: Sequence[Node]) -> str:

@@ -175,6 +175,7 @@ class _Ambient:
     graph: "Graph"
     scope: str = ""
     source: Source | None = None
+    region: object | None = None
 
 
 class Graph:
@@ -209,7 +210,7 @@ class Graph:
     @contextlib.contextmanager
     def as_default_graph(self) -> Iterator["Graph"]:
         """Make this the default graph of the thread or async task for the length of a ``with``."""
-        token = _ambient.set(_Ambient(self))
+        token = _ambient.set(_Ambient(self, region=get_ambient().region))
         try:
             yield self
         finally:
@@ -355,6 +356,16 @@ def get_ambient() -> _Ambient:
 def get_default_graph() -> Graph:
     """Return the graph in which nodes are made."""
     return get_ambient().graph
+
+
+@contextlib.contextmanager
+def recompute_region() -> Iterator[None]:
+    """Mark the calls made in a ``with`` as one region, which a gradient computes again for itself."""
+    token = _ambient.set(replace(get_ambient(), region=object()))
+    try:
+        yield
+    finally:
+        _ambient.reset(token)
 
 
 @contextlib.contextmanager

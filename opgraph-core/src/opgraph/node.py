@@ -219,6 +219,8 @@ class Call:
         "inputs",
         "name",
         "op",
+        "recomputes",
+        "region",
         "serial",
         "source",
         "specs",
@@ -238,6 +240,9 @@ class Call:
         self.updates: tuple[Update, ...] = ()
         # made by opgraph, between what the user wrote and the op it goes into
         self.implicit = False
+        # of calls that a gradient computes again, and whether this is one computed again
+        self.region: object | None = None
+        self.recomputes = False
         self._outputs: list[weakref.ref[Node] | None] = [None] * len(specs)
 
     def output(self, index: int) -> Node:
