@@ -362,7 +362,7 @@ def test_plans_are_kept_per_shape_within_a_bound(monkeypatch):
     for n in (1000, 2000, 1000, 3000):
         np.testing.assert_array_equal(program(np.arange(n) / n)[0], np.exp(np.arange(n) / n))
     assert len(program._executable._plans) == 3
-    monkeypatch.setattr("opgraph.runtime.PLAN_CACHE_BYTES", 40_000)
+    monkeypatch.setattr("opgraph.executable.PLAN_CACHE_BYTES", 40_000)
     program(np.ones(4000))
     assert list(program._executable._plans) == [((4000,),)]
 
@@ -372,10 +372,10 @@ def test_one_run_time_remembers_what_it_compiled_by_the_fetches():
     y = og.exp(x)
     rt = og.RunTime()
     rt.run([y], {x: 1.0})
-    known = rt._remembered([y])
-    assert rt._remembered([y]) is known
-    assert rt._remembered([y, x]) is not known
-    assert og.RunTime()._remembered([y]) is not known
+    known = rt._executable([y])
+    assert rt._executable([y]) is known
+    assert rt._executable([y, x]) is not known
+    assert og.RunTime()._executable([y]) is not known
 
 
 def test_two_threads_on_one_program_lose_no_update():
@@ -447,7 +447,7 @@ def test_keys_give_one_value_a_run_and_another_in_the_next():
     assert first[0].tolist() == first[1].tolist() != first[2].tolist()
     second = rt.run(key)
     assert second.tolist() != first[0].tolist()
-    rt.reset()
+    rt.reset(step=0)
     assert rt.run(key).tolist() == first[0].tolist()
     assert og.RunTime(seed=5).run(key).tolist() == first[0].tolist()
     assert og.RunTime(seed=6).run(key).tolist() != first[0].tolist()

@@ -102,6 +102,58 @@ class Node:
         """Run the graph's `RunTime` for this node's value."""
         return self.graph.get_runtime().run(self, feeds)  # type: ignore[no-any-return]  # the layer above
 
+    def forward(self, feed_dict: "Mapping[Node, Any] | None" = None) -> Array:
+        """Return the node's value, computed by the graph's `RunTime`.
+
+        In a cycle (`RunTime.forward_backward_cycle`) a value is computed once, placeholders that were fed
+        before need not be fed again, and updates wait for its end.
+
+        Parameters
+        ----------
+        feed_dict
+            Values by placeholder; those that the node does not need are left alone.
+
+        Returns
+        -------
+        array
+            Fresh and writable. `RunTime.get_fwval` gives it again.
+
+        Raises
+        ------
+        FeedError
+            For a value that is missing, does not fit, or differs from the one fed earlier in the cycle.
+        """
+        return self.graph.get_runtime().forward(self, feed_dict)  # type: ignore[no-any-return]  # the layer above
+
+    def backward(
+        self,
+        feed_dict: "Mapping[Node, Any] | None" = None,
+        bwval: ArrayLike | None = None,
+        wrt: "Node | Sequence[Node] | None" = None,
+    ) -> None:
+        """Compute the gradients of the node, to be read with `RunTime.get_bwval` by name.
+
+        In a cycle it shares feeds, random numbers and updates with the other calls; after a `forward` that was
+        handed the same `feed_dict` object it continues that one's step.
+
+        Parameters
+        ----------
+        feed_dict
+            Values by placeholder; those that the node does not need are left alone.
+        bwval
+            The gradient that flows into the node, of its shape; ones by default.
+        wrt
+            With respect to what; by default every floating-point node that flows into this one.
+
+        Raises
+        ------
+        GradientError
+            Where the node does not depend on one of `wrt`, or an op on the way has no gradient.
+        FeedError
+            For a value that is missing, does not fit, or differs from the one fed earlier in the cycle.
+        """
+        self.graph.get_runtime().backward(self, feed_dict, bwval, wrt)
+
     def __bool__(self) -> bool:
         raise self._unsupported("has no truth value before it is run; run it, then test the array")
 

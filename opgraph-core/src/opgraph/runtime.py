@@ -1,40 +1,31 @@
 """Execution: feeds in, values out."""
 
-import collections
-import functools
+import contextlib
 import itertools
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from opgraph.convert import to_array
-from opgraph.errors import (
-    ArgumentError,
-    FeedError,
-    GraphError,
-    OpgraphError,
-    ShapeError,
-    did_you_mean,
-    placing,
-    user_source,
-)
-from opgraph.graph import Graph, Variable, as_update, in_one_call, uninitialized, write_all
+from opgraph.autodiff import gradients
+from opgraph.cycle import Cycle, current, named, open_cycle
+from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, did_you_mean, placing, user_source
+from opgraph.executable import Executable, Settings, fed, fed_arrays, shown
+from opgraph.graph import Graph, Variable, as_update, at_source, placeholder
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
-from opgraph.op import Array, Kernel, Op, Rng, Specs
+from opgraph.op import Array, Rng
 from opgraph.passes import GRAPH_PASSES
-from opgraph.passes.bind import bind
-from opgraph.passes.lower import lower
-from opgraph.passes.specialize import specialize
-from opgraph.plan import Plan
 from opgraph.registry import default_kernels, get_kernels
-from opgraph.spec import Shape, Spec
+from opgraph.spec import is_differentiable
 
-PLAN_CACHE_BYTES = 1 << 30  # of the buffers of one program's plans
 EXECUTABLE_CACHE_SIZE = 64  # sets of fetches of one graph that a run time remembers
+
+_T = TypeVar("_T")
 
 
 class RunTime:
@@ -81,16 +72,38 @@ class RunTime:
                 raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], GRAPH_PASSES))
             if isinstance(kernels, str):
                 raise ArgumentError(f"kernels is a sequence of names; write ({kernels!r},)")
-            self._kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
-        self.seed = int.from_bytes(os.urandom(8), "little") if seed is None else int(seed)
-        self.check_finite = bool(check_finite)
-        self._passes = [GRAPH_PASSES[name] for name in (GRAPH_PASSES if passes is None else passes)]
+            kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
+        self.settings = Settings(
+            seed=int.from_bytes(os.urandom(8), "little") if seed is None else int(seed),
+            check_finite=bool(check_finite),
+            passes=[GRAPH_PASSES[name] for name in (GRAPH_PASSES if passes is None else passes)],
+            kernel_sets=kernel_sets,
+        )
         self._steps = itertools.count()
         self._lock = threading.RLock()  # a signal handler may come back in
+        self._local = _Local()
 
-    def reset(self) -> None:
-        """Start over: the next run is numbered 0 again, and so draws the numbers of the first one."""
-        self._steps = itertools.count()
+    def __repr__(self) -> str:
+        return f"<RunTime with seed {self.seed}>"
+
+    @property
+    def seed(self) -> int:
+        """The seed of all random keys."""
+        return self.settings.seed
+
+    def reset(self, step: int | None = None) -> None:
+        """Forget what `forward` and `backward` left behind in this thread, and the nodes that stop gradients.
+
+        Parameters
+        ----------
+        step
+            Number the next run so: with 0, runs draw the random numbers of the first ones again.
+        """
+        self._local.last = None
+        self._local.feed_dict = None
+        self._local.stopped = {}
+        if step is not None:
+            self._steps = itertools.count(step)
 
     @overload
     def run(self, fetches: Node, feeds: Mapping[Any, Any] | None = None) -> Array: ...
@@ -129,13 +142,14 @@ class RunTime:
             if not nodes:
                 return []
             _check_nodes(nodes)
-            executable = self._remembered(nodes)
-            values = executable.run(_feeds(feeds, executable.placeholders, nodes[0].graph), self)
+            executable = self._executable(nodes)
+            arrays = fed_arrays(feeds, executable.placeholders, nodes[0].graph)
+            values = executable.run(arrays, next(self._steps))
         return values[0] if isinstance(fetches, Node) else values
 
     def compile(
         self,
-        inputs: Sequence[Placeholder],
+        inputs: Sequence[Placeholder] | None,
         fetches: Sequence[Node],
         updates: Mapping[Variable, NodeLike] | None = None,
     ) -> "Program":
@@ -144,7 +158,8 @@ class RunTime:
         Parameters
         ----------
         inputs
-            Placeholders, in the order in which the program takes their values.
+            Placeholders, in the order in which the program takes their values; where ``None``, those that are
+            needed, in the order of `Program.placeholders`.
         fetches
             Nodes.
         updates
@@ -159,38 +174,186 @@ class RunTime:
         """
         with placing("compile", user_source()):
             nodes = _as_list(fetches, "fetches", "a list of nodes")
-            inputs = _as_list(inputs, "inputs", "a list of placeholders")
+            chosen = None if inputs is None else _as_list(inputs, "inputs", "a list of placeholders")
             changed = _checked_updates(updates or {})
-            _check_inputs(inputs)
-            _check_nodes([*nodes, *changed, *inputs])
-            program = Program(self, nodes, changed, inputs)
-            missing = [p for p in program.placeholders if p not in set(inputs)]
+            _check_inputs(chosen or [])
+            _check_nodes([*nodes, *changed, *(chosen or [])])
+            program = Program(self, Executable(nodes, changed, self.settings), chosen)
+            missing = [p for p in program.placeholders if p not in set(program.inputs)]
             if missing:
                 raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
         return program
 
-    def _remembered(self, nodes: list[Node]) -> "_Executable":
-        """Return what computes `nodes`, a new one where these very nodes were not fetched before."""
-        with self._lock:
-            return self._executable_for(nodes)
+    def forward(self, node: Node, feed_dict: Mapping[Any, Any] | None = None) -> Array:
+        """Return the value of `node`, and remember it; see `Node.forward`."""
+        with placing("forward", user_source()):
+            _check_nodes([node])
+            cycle = open_cycle(self)
+            if cycle is None:
+                cycle = self._begin(feed_dict)
+            elif node.identity in cycle.values:
+                cycle.feed({p: fed(p, feed_dict[p]) for p in cycle.feeds if feed_dict and p in feed_dict})
+                return cycle.values[node.identity].copy()
+            (value,) = self._advance(self._executable([node]), feed_dict, node.graph, cycle)
+            cycle.computed(node, value)
+        return value
 
-    def _executable_for(self, nodes: list[Node]) -> "_Executable":
+    def backward(
+        self,
+        node: Node,
+        feed_dict: Mapping[Any, Any] | None = None,
+        bwval: ArrayLike | None = None,
+        wrt: Node | Sequence[Node] | None = None,
+    ) -> None:
+        """Compute the gradients of `node`, to be read with `get_bwval`; see `Node.backward`."""
+        with placing("backward", user_source()):
+            _check_nodes([node])
+            if bwval is None and node.dtype.kind == "c":
+                raise GradientError(f"{describe(node)} is complex; give bwval, the gradient that flows in")
+            chosen = None if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
+            stopped = self.stopped
+            kind = "backward", bwval is None, chosen is None
+            found = self._remembered(
+                kind,
+                [node, *(chosen or []), *stopped],
+                lambda: _Backward.of(node, chosen, stopped, bwval is None, self.settings),
+            )
+            cycle = open_cycle(self) or self._continued(feed_dict, found.executable) or self._begin(feed_dict)
+            given = {} if found.cotangent is None else {found.cotangent: fed(found.cotangent, bwval)}
+            value, *gradients = self._advance(found.executable, feed_dict, node.graph, cycle, given)
+            cycle.computed(node, value)
+            cycle.backward = dict(zip(found.names, gradients, strict=True))
+
+    def get_fwval(self, name: str) -> Array:
+        """Return the value, in the present cycle or the last run, of a node that `forward` computed or that was fed."""
+        with placing("get_fwval", user_source()):
+            return named(self._record().forward, name, "value")
+
+    def get_bwval(self, name: str) -> Array:
+        """Return the gradient that the last `backward`, in the present cycle where one is open, left for a node."""
+        with placing("get_bwval", user_source()):
+            return named(self._record().backward, name, "gradient")
+
+    def stop_grad(self, node: Node) -> None:
+        """Let `backward` and optimizers carry no gradient through `node`, until the cycle ends or `reset`."""
+        with placing("stop_grad", user_source()):
+            _check_nodes([node])
+            self._stopped()[node.identity] = node
+
+    def grad_stopped(self, node: Node) -> bool:
+        """Whether `node` stops gradients in the present cycle."""
+        return node.identity in self._stopped()
+
+    @property
+    def stopped(self) -> list[Node]:
+        """The nodes that stop gradients in the present cycle."""
+        return list(self._stopped().values())
+
+    @contextlib.contextmanager
+    def forward_backward_cycle(self, grad_stopped_nodes: Iterable[Node] | None = None) -> Iterator["RunTime"]:
+        """Make one step of all feed-and-run calls in a ``with``: `forward`, `backward`, and those of optimizers.
+
+        They share their feeds and random numbers, compute a value once, and see the variables as they were
+        before. All updates take effect together when the cycle ends, each once however often it fired; when
+        it ends by an exception, none does. A cycle belongs to its thread or async task.
+
+        Parameters
+        ----------
+        grad_stopped_nodes
+            Through which no gradient flows in this cycle.
+
+        Raises
+        ------
+        GraphError
+            Where a cycle of this run time is open already.
+        """
+        with placing("forward_backward_cycle", user_source()):
+            if open_cycle(self) is not None:
+                raise GraphError("a cycle of this run time is open already; cycles do not nest")
+            stopped = list(grad_stopped_nodes or ())
+            _check_nodes(stopped)
+        cycle = Cycle(self, next(self._steps), current.get(), [*self.stopped, *stopped])
+        token = current.set(cycle)
+        try:
+            yield self
+            cycle.commit()
+        finally:
+            current.reset(token)
+
+    def _advance(
+        self,
+        executable: Executable,
+        feed_dict: Mapping[Any, Any] | None,
+        graph: Graph | None,
+        cycle: Cycle,
+        given: Mapping[Placeholder, Array] = MappingProxyType({}),
+    ) -> list[Array]:
+        """Run `executable` as part of `cycle`; the updates wait for the end of one that is open."""
+        needed = executable.placeholders
+        arrays = fed_arrays(feed_dict, needed, graph, {**cycle.feeds, **given})
+        values = {p: array for p, array in zip(needed, arrays, strict=True) if p not in given}
+        if cycle is not open_cycle(self):
+            found = executable.run(arrays, cycle.step, done=cycle.done)
+            cycle.finished(executable.fired, values)
+            return found
+        cycle.feed(values)
+        found = executable.run(arrays, cycle.step, cycle.receive)
+        for node in executable.firing:
+            cycle.firing[node.identity] = node
+        if cycle.torn:
+            # both updates are made by one run, in the order in which they were added
+            together = Executable(list(cycle.firing.values()), {}, self.settings)
+            together.run([cycle.feeds[p] for p in together.placeholders], cycle.step, cycle.receive)
+            cycle.torn.clear()
+        return found
+
+    def _executable(self, nodes: list[Node]) -> Executable:
+        """Return what computes `nodes`, a new one where these very nodes were not fetched before."""
+        return self._remembered("fetches", nodes, lambda: Executable(nodes, {}, self.settings))
+
+    def _remembered(self, kind: object, nodes: list[Node], make: Callable[[], _T]) -> _T:
+        """Return what `make` returned when it was last called for `nodes`, or does now."""
+        with self._lock:
+            return self._remembered_or_made(kind, nodes, make)
+
+    def _remembered_or_made(self, kind: object, nodes: list[Node], make: Callable[[], _T]) -> _T:
         graph = nodes[0].graph
         version = graph.update_count
         # kept by the graph, which what it computes keeps alive: kept here, neither would ever be freed
         known = graph.executables.setdefault(self, {})
-        found = known.get((tuple(map(weakref.ref, nodes)), version))
+        found = known.get((kind, tuple(map(weakref.ref, nodes)), version))
         if found is None:
 
             def forget(_: object) -> None:
                 known.pop(key, None)
 
-            key = tuple([weakref.ref(node, forget) for node in nodes]), version
-            stale = [k for k in list(known) if k[1] != version]
+            key = kind, tuple([weakref.ref(node, forget) for node in nodes]), version
+            stale = [k for k in list(known) if k[2] != version]
             for old in stale or list(known)[: -EXECUTABLE_CACHE_SIZE + 1]:
                 known.pop(old, None)
-            found = known[key] = _Executable(nodes, {}, self)
-        return cast(_Executable, found)
+            found = known[key] = make()
+        return cast(_T, found)
+
+    def _begin(self, feed_dict: Mapping[Any, Any] | None) -> Cycle:
+        """Return a step of its own for a call outside of a cycle."""
+        self._local.feed_dict = feed_dict
+        self._local.last = Cycle(self, next(self._steps))
+        return self._local.last
+
+    def _continued(self, feed_dict: Mapping[Any, Any] | None, executable: Executable) -> Cycle | None:
+        """Return the step of the last call, where it was handed the same `feed_dict` and fired no part of an update."""
+        last = self._local.last
+        if last is None or feed_dict is None or feed_dict is not self._local.feed_dict:
+            return None
+        overlaps = [(fired.updates, last.done.get(fired.variable, frozenset())) for fired in executable.fired]
+        return last if all(new <= done or new.isdisjoint(done) for new, done in overlaps) else None
+
+    def _record(self) -> Cycle:
+        return open_cycle(self) or self._local.last or Cycle(self, 0)
+
+    def _stopped(self) -> dict[Any, Node]:
+        cycle = open_cycle(self)
+        return self._local.stopped if cycle is None else cycle.stopped
 
 
 class Program:
@@ -200,107 +363,92 @@ class Program:
 
     Attributes
     ----------
+    inputs : tuple of Placeholder
+        Those whose values a call takes, in this order.
     placeholders : tuple of Placeholder
         Those whose values the fetches or updates need.
     variables : tuple of Variable
         Those that are read or written.
     """
 
-    def __init__(
-        self,
-        runtime: RunTime,
-        fetches: Sequence[Node],
-        updates: Mapping[Variable, Node],
-        inputs: Sequence[Placeholder],
-    ) -> None:
+    def __init__(self, runtime: RunTime, executable: Executable, inputs: Sequence[Placeholder] | None = None) -> None:
         self._runtime = runtime
-        self._executable = _Executable(fetches, updates, runtime)
-        self._inputs = tuple(inputs)
-        self.placeholders = self._executable.placeholders
-        self.variables = self._executable.variables
+        self._executable = executable
+        self.placeholders = executable.placeholders
+        self.variables = executable.variables
+        self.inputs = self.placeholders if inputs is None else tuple(inputs)
 
     def __call__(self, *values: Any) -> list[Array]:
         """Run on the values of the inputs; returns fresh arrays and raises what `RunTime.run` does."""
-        if len(values) != len(self._inputs):
-            names = ", ".join(repr(p.name) for p in self._inputs)
-            raise FeedError(f"takes {len(self._inputs)} values ({names}), got {len(values)}").located(
+        if len(values) != len(self.inputs):
+            names = ", ".join(repr(p.name) for p in self.inputs)
+            raise FeedError(f"takes {len(self.inputs)} values ({names}), got {len(values)}").located(
                 "program", source=user_source()
             )
-        given = {p: _fed(p, value) for p, value in zip(self._inputs, values, strict=True)}
-        return self._executable.run([given[p] for p in self.placeholders], self._runtime)
+        given = {p: fed(p, value) for p, value in zip(self.inputs, values, strict=True)}
+        return self._executable.run([given[p] for p in self.placeholders], next(self._runtime._steps))
+
+    def feed(self, feed_dict: Mapping[Any, Any] | None = None) -> list[Array]:
+        """Run on values by placeholder, as part of the run time's cycle where one is open.
+
+        In a cycle, the values may have been fed to another call before, and variables take their new values
+        when it ends. Returns and raises what a call does.
+        """
+        with placing("program", user_source()):
+            cycle = open_cycle(self._runtime) or self._runtime._begin(feed_dict)
+            graph = (*self.placeholders, *self.variables)[0].graph if self.placeholders or self.variables else None
+            return self._runtime._advance(self._executable, feed_dict, graph, cycle)
 
     def __repr__(self) -> str:
         structure = self._executable.structure
         return (
-            f"<Program of {len(structure.steps)} calls: {len(self._inputs)} inputs, "
+            f"<Program of {len(structure.steps)} calls: {len(self.inputs)} inputs, "
             f"{len(structure.fetches)} fetches, {len(structure.updates)} updates>"
         )
 
 
-class _Executable:
-    """A structure with its variables, and a plan for each of the shapes that were last fed."""
+class _Backward(NamedTuple):
+    """What computes the value of a node and its gradients, which go by names; and the placeholder of `bwval`."""
 
-    def __init__(self, fetches: Sequence[Node], updates: Mapping[Variable, Node], runtime: RunTime) -> None:
-        lowered = lower(fetches, updates)
-        self.structure = lowered.structure
-        for apply_pass in runtime._passes:
-            self.structure = apply_pass(self.structure)
-        self.placeholders = lowered.placeholders
-        self.variables = lowered.variables
-        self._choose_kernel = functools.partial(_choose_kernel, runtime._kernel_sets)
-        self._storages = [v.storage for v in self.variables]
-        # one run at a time: of all that share variables, or of this alone
-        self._lock: Any = self.variables[0].graph.state_lock if self.variables else threading.RLock()
-        numbers = dict(zip(self.structure.variables, self._storages, strict=True))
-        read = self.structure.read
-        self._read = [storage for value, storage in numbers.items() if value in read]
-        self._written = [numbers[variable] for variable, _ in self.structure.updates]
-        self._plans: collections.OrderedDict[object, Plan] = collections.OrderedDict()
-        self._plan_bytes = 0
+    executable: Executable
+    names: tuple[str, ...]
+    cotangent: Placeholder | None
 
-    def run(self, feeds: Sequence[Array], runtime: RunTime) -> list[Array]:
-        """Run on contiguous arrays of the placeholders' dtypes, in their order, and commit the updates."""
-        # the lock lets its owner in again, so that a kernel may look at a variable; threading.Condition asks so too
-        if self._lock._is_owned():
-            detail = "a signal handler or kernel runs what reads or writes the variables of a run that is not over"
-            raise GraphError(detail, str(user_source() or ""))
-        # nothing but a call in here: where a signal interrupts a comprehension written straight into a with,
-        # Python 3.13 leaves the with without releasing the lock
-        with self._lock:
-            return self._run(feeds, runtime)
-
-    def _run(self, feeds: Sequence[Array], runtime: RunTime) -> list[Array]:
-        missing = [storage.label for storage in self._read if not storage.initialized]
-        if missing:
-            raise uninitialized(missing, user_source())
-        plan = self._plan(feeds)
-        values = plan.run(feeds, runtime.seed, next(runtime._steps), runtime.check_finite)
-        write_all([storage.array for storage in self._written], plan.new_values())
-        in_one_call(setattr, self._written, itertools.repeat("initialized"), itertools.repeat(True))
-        return values
-
-    def _plan(self, feeds: Sequence[Array]) -> Plan:
-        """Return the plan for the feeds' shapes, bound now where there is none; the caller holds the lock."""
-        signature = tuple([array.shape for array in feeds])
-        plan = self._plans.get(signature)
-        if plan is None:
-            specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
-            plan = bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel)
-            self._plans[signature] = plan
-            self._plan_bytes += plan.nbytes
-        self._plans.move_to_end(signature)
-        while len(self._plans) > 1 and self._plan_bytes > PLAN_CACHE_BYTES:
-            self._plan_bytes -= self._plans.popitem(last=False)[1].nbytes
-        return plan
+    @classmethod
+    def of(
+        cls, node: Node, wrt: Sequence[Node] | None, stopped: Sequence[Node], ones: bool, settings: Settings
+    ) -> "_Backward":
+        """Return that of `node` by `wrt`, or by all that flows into it."""
+        fed_in = None if ones else at_source(node, placeholder, node.shape, node.dtype, f"bwval of {node.name}")
+        targets = _flowing_into(node) if wrt is None else wrt
+        found = gradients([node], targets, [fed_in], stopped, unconnected="none")
+        pairs = [(x.name, g) for x, g in zip(targets, found, strict=True) if g is not None]
+        if wrt is not None and len(pairs) < len(wrt):
+            missing = next(x for x, g in zip(targets, found, strict=True) if g is None)
+            raise GradientError(f"{describe(node)} does not depend on {describe(missing)}")
+        return cls(Executable([node, *(g for _, g in pairs)], {}, settings), tuple(n for n, _ in pairs), fed_in)
 
 
-def _choose_kernel(kernel_sets: Sequence[Mapping[str, Any]], op: Op, ins: Specs, outs: Specs) -> Kernel:
-    """Return the kernel of the first set that has one for `op`, or the op's own."""
-    for kernels in kernel_sets:
-        kernel = kernels[op.name](op, ins, outs) if op.name in kernels else None
-        if kernel is not None:
-            return cast(Kernel, kernel)
-    return Kernel(op.compute, op.scratch(ins, outs))
+class _Local(threading.local):
+    """What a run time keeps for one thread: the last call outside of a cycle, and what stops gradients."""
+
+    def __init__(self) -> None:
+        self.last: Cycle | None = None
+        self.feed_dict: object = None
+        self.stopped: dict[Any, Node] = {}
+
+
+def _flowing_into(node: Node) -> list[Node]:
+    """Return `node` and its ancestors, those of them that have gradients, oldest first."""
+    found: dict[Any, Node] = {node.identity: node}
+    pending = [node]
+    while pending:
+        call = pending.pop().call
+        for x in call.inputs if call is not None else ():
+            if x.identity not in found:
+                found[x.identity] = x
+                pending.append(x)
+    return [x for x in sorted(found.values(), key=lambda n: n.serial) if is_differentiable(x.dtype)]
 
 
 def generator(key: Array) -> Rng:
@@ -318,7 +466,7 @@ def generator(key: Array) -> Rng:
 def _check_nodes(nodes: Sequence[Node]) -> None:
     for node in nodes:
         if not isinstance(node, Node):
-            raise GraphError(f"fetches are nodes, not {_shown(node)}")
+            raise GraphError(f"fetches are nodes, not {shown(node)}")
         if node.call is not None and node.index >= node.call.visible:
             raise GraphError(f"{describe(node)} is a hidden output, which is not fetched")
         if node.graph is not nodes[0].graph:
@@ -328,7 +476,7 @@ def _check_nodes(nodes: Sequence[Node]) -> None:
 def _check_inputs(inputs: Sequence[Placeholder]) -> None:
     for node in inputs:
         if not isinstance(node, Placeholder):
-            raise FeedError(f"inputs are placeholders, not {_shown(node)}")
+            raise FeedError(f"inputs are placeholders, not {shown(node)}")
         if list(inputs).count(node) > 1:
             raise FeedError(f"{describe(node)} stands twice among the inputs")
 
@@ -344,41 +492,8 @@ def _as_list(given: Any, what: str, wanted: str) -> list[Any]:
 def _checked_updates(updates: Mapping[Variable, NodeLike]) -> dict[Variable, Node]:
     for variable in updates:
         if not isinstance(variable, Variable):
-            raise GraphError(f"updates are keyed by variables, not by {_shown(variable)}")
+            raise GraphError(f"updates are keyed by variables, not by {shown(variable)}")
     return {variable: as_update(variable, value) for variable, value in updates.items()}
-
-
-def _feeds(feeds: Mapping[Any, Any] | None, needed: Sequence[Placeholder], graph: Graph) -> list[Array]:
-    """Return the arrays for the placeholders `needed`."""
-    feeds = {} if feeds is None else feeds
-    if not isinstance(feeds, Mapping):
-        raise FeedError(f"feeds are a mapping from placeholders to values, not a {type(feeds).__name__}")
-    for key in feeds:
-        if not isinstance(key, Placeholder):
-            raise FeedError(f"feeds are keyed by placeholders, not by {_shown(key)}")
-        if key.graph is not graph:
-            raise FeedError(f"{describe(key)} is a placeholder of another graph")
-    missing = [p for p in needed if p not in feeds]
-    if missing:
-        raise FeedError(f"no value is fed for {', '.join(map(describe, missing))}").located(
-            "run", source=missing[0].source
-        )
-    return [_fed(p, feeds[p]) for p in needed]
-
-
-def _fed(placeholder: Placeholder, value: Any) -> Array:
-    """Return `value` as a contiguous array of the placeholder's dtype; over the same memory if it can be."""
-    try:
-        array = np.asarray(to_array(value, placeholder.dtype), order="C")
-        if not placeholder.shape.compatible_with(array.shape):
-            raise ShapeError(f"a value of shape {array.shape} does not fit {placeholder.shape}")
-    except OpgraphError as error:
-        raise error.located(f"feed of {describe(placeholder)}", source=placeholder.source) from error.__cause__
-    return array
-
-
-def _shown(value: Any) -> str:
-    return describe(value) if isinstance(value, Node) else repr(value)
 
 
 above.make_runtime = RunTime

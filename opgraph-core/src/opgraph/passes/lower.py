@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from opgraph.graph import Variable
 from opgraph.node import Call, Constant, Key, Node, Placeholder, Update
@@ -13,11 +14,28 @@ from opgraph.spec import Spec
 
 @dataclass(frozen=True)
 class Lowered:
-    """A structure, with the placeholders and variables that stand behind its feeds and variables."""
+    """A structure, with the placeholders and variables that stand behind its feeds and variables.
+
+    Attributes
+    ----------
+    fired
+        For each of the structure's updates, in their order, what is written and why.
+    firing
+        The calls to which the graph attached some of them.
+    """
 
     structure: Structure
     placeholders: tuple[Placeholder, ...]
     variables: tuple[Variable, ...]
+    fired: tuple["Fired", ...]
+    firing: tuple[Call, ...]
+
+
+class Fired(NamedTuple):
+    """A variable that takes a new value, and what tells the updates that lead to it from others."""
+
+    variable: Variable
+    updates: frozenset[object]
 
 
 def lower(fetches: Sequence[Node], updates: Mapping[Variable, Node]) -> Lowered:
@@ -31,14 +49,25 @@ def lower(fetches: Sequence[Node], updates: Mapping[Variable, Node]) -> Lowered:
     for call in calls:
         builder.add(call)
     new_values: dict[Variable, int] = {}
-    for variable, value in [*((u.variable, u.value) for u in fired), *updates.items()]:
+    reasons: dict[Variable, set[object]] = {}
+    here = object()  # what tells the updates given here from all others
+    given = [(variable, value, here) for variable, value in updates.items()]
+    for variable, value, reason in [*((u.variable, u.value, u.order) for u in fired), *given]:
         if variable in new_values:
             first = builder.checked(new_values[variable], variable, value)
             new_values[variable] = builder.again(value, variable, first)
         else:
             new_values[variable] = builder.number(value)
+        reasons.setdefault(variable, set()).add(reason)
     pairs = tuple((builder.number(variable), value) for variable, value in new_values.items())
-    return builder.finish(tuple(builder.number(node) for node in fetches), pairs)
+    structure = builder.structure(tuple(builder.number(node) for node in fetches), pairs)
+    return Lowered(
+        structure,
+        placeholders=tuple(builder.placeholders),
+        variables=tuple(builder.variables),
+        fired=tuple(Fired(variable, frozenset(reasons[variable])) for variable in new_values),
+        firing=tuple(call for call in calls if call.updates),
+    )
 
 
 def _ancestors(roots: Sequence[Node]) -> tuple[list[Call], list[Update]]:
@@ -114,9 +143,9 @@ class _Builder:
                 replaced.update(((call, i), n) for i, n in enumerate(self._step(call, inputs)))
         return renumbered(value)
 
-    def finish(self, fetches: tuple[int, ...], updates: tuple[tuple[int, int], ...]) -> Lowered:
+    def structure(self, fetches: tuple[int, ...], updates: tuple[tuple[int, int], ...]) -> Structure:
         """Return what was collected."""
-        structure = Structure(
+        return Structure(
             specs=tuple(self.specs),
             labels=self.labels,
             steps=tuple(self.steps),
@@ -127,7 +156,6 @@ class _Builder:
             fetches=fetches,
             updates=updates,
         )
-        return Lowered(structure, tuple(self.placeholders), tuple(self.variables))
 
     def _step(self, call: Call, inputs: tuple[int, ...]) -> tuple[int, ...]:
         outputs = tuple([self._new(spec) for spec in call.specs])

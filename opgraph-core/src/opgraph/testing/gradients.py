@@ -156,5 +156,5 @@ def _moving(x: og.Placeholder | og.Variable, feeds: dict[og.Placeholder, NDArray
 
 
 def _run(runtime: og.RunTime, node: og.Node, feeds: Feeds) -> NDArray[Any]:
-    runtime.reset()  # every run draws the same random numbers
+    runtime.reset(step=0)  # every run draws the same random numbers
     return runtime.run(node, feeds)

@@ -1,0 +1,205 @@
+"""What runs: a structure with its variables, and a plan for each of the shapes that were last fed."""
+
+import collections
+import functools
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+
+from opgraph.convert import to_array
+from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
+from opgraph.graph import Graph, Variable, in_one_call, uninitialized, write_all
+from opgraph.node import Node, Placeholder, describe
+from opgraph.op import Array, Kernel, Op, Specs
+from opgraph.passes.bind import bind
+from opgraph.passes.lower import Fired, lower
+from opgraph.passes.specialize import specialize
+from opgraph.plan import Plan, Structure
+from opgraph.spec import Shape, Spec
+
+PLAN_CACHE_BYTES = 1 << 30  # of the buffers of one program's plans
+
+KernelSet: TypeAlias = Mapping[str, Callable[..., Any]]
+Receiver: TypeAlias = Callable[[Fired, Array], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run time decides for everything that it runs."""
+
+    seed: int
+    check_finite: bool
+    passes: Sequence[Callable[[Structure], Structure]]
+    kernel_sets: Sequence[KernelSet]
+
+
+class Executable:
+    """A set of fetches and updates, compiled; it holds no nodes but placeholders and variables.
+
+    Attributes
+    ----------
+    placeholders, variables
+        Those that it needs, in the order in which the structure numbers them.
+    fired
+        For each update, the variable that it writes and what led to it.
+    """
+
+    def __init__(self, fetches: Sequence[Node], updates: Mapping[Variable, Node], settings: Settings) -> None:
+        lowered = lower(fetches, updates)
+        self.structure = lowered.structure
+        for apply_pass in settings.passes:
+            self.structure = apply_pass(self.structure)
+        self.placeholders = lowered.placeholders
+        self.variables = lowered.variables
+        self.fired = lowered.fired
+        self._firing = [weakref.ref(call) for call in lowered.firing]
+        self._settings = settings
+        self._choose_kernel = functools.partial(_choose_kernel, settings.kernel_sets)
+        self._storages = [v.storage for v in self.variables]
+        # one run at a time: of all that share variables, or of this alone
+        self._lock: Any = self.variables[0].graph.state_lock if self.variables else threading.RLock()
+        numbers = dict(zip(self.structure.variables, self._storages, strict=True))
+        read = self.structure.read
+        self._read = [storage for value, storage in numbers.items() if value in read]
+        self._plans: collections.OrderedDict[object, Plan] = collections.OrderedDict()
+        self._plan_bytes = 0
+
+    @property
+    def firing(self) -> list[Node]:
+        """A node of each call to which the graph attached an update that this fires, of those that live."""
+        calls = [ref() for ref in self._firing]
+        return [call.output(0) for call in calls if call is not None]
+
+    def run(
+        self,
+        feeds: Sequence[Array],
+        step: int,
+        receive: Receiver | None = None,
+        done: Mapping[Variable, frozenset[object]] = MappingProxyType({}),
+    ) -> list[Array]:
+        """Run on contiguous arrays of the placeholders' dtypes, in their order.
+
+        Parameters
+        ----------
+        feeds
+            Not kept.
+        step
+            The number of the run, which random numbers depend on.
+        receive
+            Is handed what led to each update, and the new value, in memory that the next run writes; where
+            there is none, the variables take their new values at once.
+        done
+            The updates that an earlier run of the same step made already.
+        """
+        # the lock lets its owner in again, so that a kernel may look at a variable; threading.Condition asks so too
+        if self._lock._is_owned():
+            detail = "a signal handler or kernel runs what reads or writes the variables of a run that is not over"
+            raise GraphError(detail, str(user_source() or ""))
+        # nothing but a call in here: where a signal interrupts a comprehension written straight into a with,
+        # Python 3.13 leaves the with without releasing the lock
+        with self._lock:
+            return self._run(feeds, step, receive, done)
+
+    def _run(
+        self,
+        feeds: Sequence[Array],
+        step: int,
+        receive: Receiver | None,
+        done: Mapping[Variable, frozenset[object]],
+    ) -> list[Array]:
+        missing = [storage.label for storage in self._read if not storage.initialized]
+        if missing:
+            raise uninitialized(missing, user_source())
+        plan = self._plan(feeds)
+        values = plan.run(feeds, self._settings.seed, step, self._settings.check_finite)
+        news = zip(self.fired, plan.new_values(), strict=True)
+        if receive is not None:
+            for fired, value in news:
+                receive(fired, value)
+            return values
+        wanted = [(f.variable, value) for f, value in news if not f.updates <= done.get(f.variable, frozenset())]
+        commit([variable for variable, _ in wanted], [value for _, value in wanted])
+        return values
+
+    def _plan(self, feeds: Sequence[Array]) -> Plan:
+        """Return the plan for the feeds' shapes, bound now where there is none; the caller holds the lock."""
+        signature = tuple([array.shape for array in feeds])
+        plan = self._plans.get(signature)
+        if plan is None:
+            specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
+            plan = bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel)
+            self._plans[signature] = plan
+            self._plan_bytes += plan.nbytes
+        self._plans.move_to_end(signature)
+        while len(self._plans) > 1 and self._plan_bytes > PLAN_CACHE_BYTES:
+            self._plan_bytes -= self._plans.popitem(last=False)[1].nbytes
+        return plan
+
+
+def commit(variables: Sequence[Variable], values: Sequence[Array]) -> None:
+    """Copy `values` into `variables`, all or none of them; the caller holds the lock of their graph."""
+    storages = [variable.storage for variable in variables]
+    write_all([storage.array for storage in storages], values)
+    in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
+
+
+def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: Specs) -> Kernel:
+    """Return the kernel of the first set that has one for `op`, or the op's own."""
+    for kernels in kernel_sets:
+        kernel = kernels[op.name](op, ins, outs) if op.name in kernels else None
+        if kernel is not None:
+            return cast(Kernel, kernel)
+    return Kernel(op.compute, op.scratch(ins, outs))
+
+
+def fed_arrays(
+    feeds: Mapping[Any, Any] | None,
+    needed: Sequence[Placeholder],
+    graph: Graph | None,
+    known: Mapping[Placeholder, Array] = MappingProxyType({}),
+) -> list[Array]:
+    """Return the arrays for the placeholders `needed`: from `feeds`, or what is `known` already.
+
+    Raises
+    ------
+    FeedError
+        For a key of `feeds` that is no placeholder of `graph`, and for a placeholder without a value.
+    ShapeError, DtypeError
+        For a value that does not fit.
+    """
+    feeds = {} if feeds is None else feeds
+    if not isinstance(feeds, Mapping):
+        raise FeedError(f"feeds are a mapping from placeholders to values, not a {type(feeds).__name__}")
+    for key in feeds:
+        if not isinstance(key, Placeholder):
+            raise FeedError(f"feeds are keyed by placeholders, not by {shown(key)}")
+        if graph is not None and key.graph is not graph:
+            raise FeedError(f"{describe(key)} is a placeholder of another graph")
+    missing = [p for p in needed if p not in feeds and p not in known]
+    if missing:
+        raise FeedError(f"no value is fed for {', '.join(map(describe, missing))}").located(
+            "run", source=missing[0].source
+        )
+    return [fed(p, feeds[p]) if p in feeds else known[p] for p in needed]
+
+
+def fed(placeholder: Placeholder, value: Any) -> Array:
+    """Return `value` as a contiguous array of the placeholder's dtype; over the same memory if it can be."""
+    try:
+        array = np.asarray(to_array(value, placeholder.dtype), order="C")
+        if not placeholder.shape.compatible_with(array.shape):
+            raise ShapeError(f"a value of shape {array.shape} does not fit {placeholder.shape}")
+    except OpgraphError as error:
+        raise error.located(f"feed of {describe(placeholder)}", source=placeholder.source) from error.__cause__
+    return array
+
+
+def shown(value: Any) -> str:
+    """Return what a message calls `value`, be it a node or anything else."""
+    return describe(value) if isinstance(value, Node) else repr(value)
