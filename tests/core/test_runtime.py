@@ -216,11 +216,22 @@ def test_check_finite_names_the_first_node_that_went_wrong():
     with pytest.raises(og.NonFiniteError) as caught:
         rt.run(y, {x: [1.0, -2.0, 3.0]})
     lines = str(caught.value).splitlines()
-    assert lines[0] == "log: 'log' went NaN in 1 of 3 elements"
+    assert lines[0] == "log: 'log' went NaN in 1 of 3 elements, the first at (1,)"
     assert lines[1] == "  x: placeholder 'x' (3,) float64 in [-2, 3]"
     with pytest.raises(og.NonFiniteError, match="'log' went infinite in 1 of 3 elements"):
         rt.run(y, {x: [0.0, 2.0, 3.0]})
     assert np.isnan(og.RunTime().run(y, {x: [-1.0, 2.0, 3.0]})[0])
+
+
+def test_check_finite_names_a_feed_or_variable_that_is_not_finite_to_begin_with():
+    x = og.placeholder((2, 2), dtype=np.float64, name="x")
+    w = variable([1.0, np.inf], "w")
+    rt = og.RunTime(check_finite=True)
+    with pytest.raises(og.NonFiniteError, match=r"placeholder 'x' .* is NaN in 1 of 4 elements, the first at \(1, 0\)"):
+        rt.run(og.exp(x), {x: [[1.0, 2.0], [np.nan, 3.0]]})
+    with pytest.raises(og.NonFiniteError, match=r"variable 'w' .* is infinite in 1 of 2 elements"):
+        rt.run(x * w, {x: np.ones((2, 2))})
+    assert rt.run(og.count(w)) == 2  # whose values nobody reads
 
 
 def test_updates_are_simultaneous_and_fetches_see_the_values_from_before():

@@ -151,7 +151,7 @@ class Plan:
         KernelError
             Where a kernel raised.
         NonFiniteError
-            Where `check_finite` is set and a floating-point value holds NaN or infinity.
+            Where `check_finite` is set and a floating-point value, fed or computed, holds NaN or infinity.
         """
         arrays = self.arrays
         for value, array in zip(self.structure.feeds, feeds, strict=True):
@@ -160,6 +160,8 @@ class Plan:
             arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, stream, step)
         instruction = None
         try:
+            if check_finite:
+                self._check_leaves()
             with np.errstate(all="ignore"):
                 for instruction in self.instructions:
                     if instruction.run() is not None:
@@ -189,12 +191,17 @@ class Plan:
 
     def _check_finite(self, step: Step) -> None:
         for value in step.outputs:
-            array = self.arrays[value]
-            if array.dtype.kind in "fc" and not np.isfinite(array).all():
-                what = "NaN" if np.isnan(array).any() else "infinite"
-                count = array.size - np.count_nonzero(np.isfinite(array))
-                detail = f"{step.name!r} went {what} in {count} of {array.size} elements"
-                raise NonFiniteError(detail)
+            trouble = _not_finite(self.arrays[value])
+            if trouble:
+                raise NonFiniteError(f"{step.name!r} went {trouble}")
+
+    def _check_leaves(self) -> None:
+        """Raise where a feed, or a variable that is read, is not finite."""
+        read = self.structure.read
+        for value in (*self.structure.feeds, *self.structure.variables):
+            trouble = _not_finite(self.arrays[value]) if value in read else ""
+            if trouble:
+                raise NonFiniteError(f"{self.structure.describe(value, self.specs)} is {trouble} already")
 
     def _inputs(self, step: Step) -> str:
         return self.structure.describe_inputs(step, self.specs, self.arrays)
@@ -210,7 +217,23 @@ def read_only(array: Array) -> Array:
     return view
 
 
+def _not_finite(array: Array) -> str:
+    """Return what is wrong with an array: ``"NaN in 1 of 6 elements, the first at (0, 2)"``, or nothing."""
+    if array.dtype.kind not in "fc":
+        return ""
+    finite = np.isfinite(array)
+    if finite.all():
+        return ""
+    first = tuple(map(int, np.unravel_index(np.argmin(finite), array.shape)))
+    what = "NaN" if np.isnan(array).any() else "infinite"
+    where = f", the first at {first}" if first else ""
+    return f"{what} in {array.size - np.count_nonzero(finite)} of {array.size} elements{where}"
+
+
 def _range(array: Array | None) -> str:
+    """Return the range of an array's finite values, and how many of them are not."""
     if array is None or not array.size or array.dtype.kind not in "iuf":
         return ""
-    return f" in [{array.min():.6g}, {array.max():.6g}]"
+    finite = array[np.isfinite(array)]
+    shown = f" in [{finite.min():.6g}, {finite.max():.6g}]" if finite.size else ""
+    return shown + (f" but for {array.size - finite.size} NaN or infinite" if finite.size < array.size else "")
