@@ -1,7 +1,7 @@
 import math
 import pickle
 from dataclasses import FrozenInstanceError
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -171,3 +171,38 @@ def test_an_op_without_a_name_is_not_applied():
 
     with pytest.raises(og.ArgumentError, match=r"apply: .*Nameless has no name; write class"):
         og.apply(Nameless(), og.constant(1.0))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"x": int}, "'x' names an attribute and an input; rename one"),
+        ({"inplace": bool}, "'inplace' says something of the class .* write it without an annotation"),
+        ({"inputs": tuple[str, ...]}, "'inputs' says something of the class"),
+        ({"vjp": float}, "'vjp' says something of the class"),
+    ],
+)
+def test_an_attribute_that_hides_something_is_refused_with_the_class(attributes, message):
+    with pytest.raises(og.ArgumentError, match=f"Bad: {message}"):
+        type("Bad", (og.Elementwise,), {"__annotations__": attributes, "inputs": ("x",)}, name="acme.bad")
+
+
+def test_annotations_that_cannot_be_coerced_are_refused_in_words():
+    class Vague(og.Op, name="acme.vague"):
+        what: Any
+
+    class Unresolved(og.Op, name="acme.unresolved"):
+        what: "Missing"  # noqa: F821  # that is what is tested
+
+    with pytest.raises(og.ArgumentError, match="attributes cannot be annotated typing.Any; they are bool"):
+        Vague(1)
+    with pytest.raises(og.ArgumentError, match="Unresolved: name 'Missing' is not defined; the types of attributes"):
+        Unresolved(1)
+
+
+def test_a_number_too_large_for_a_float_attribute_is_refused():
+    class Scaled(og.Op, name="acme.scaled"):
+        factor: float
+
+    with pytest.raises(og.ArgumentError, match="factor=1000.*: int too large to convert to float"):
+        Scaled(10**400)

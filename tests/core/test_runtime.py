@@ -720,3 +720,12 @@ def test_every_input_of_a_program_is_checked_needed_or_not():
     program = og.RunTime().compile([x, unused], [x * 2.0])
     with pytest.raises(og.DtypeError, match="feed of placeholder 'unused' .* not strings"):
         program([1, 2], "nonsense")
+
+
+def test_buffers_that_do_not_fit_into_memory_name_the_largest():
+    x, y = og.placeholder((None, 1), name="x"), og.placeholder((1, None), name="y")
+    outer = x @ y
+    feeds = {x: np.zeros((1 << 24, 1), np.float32), y: np.zeros((1, 1 << 20), np.float32)}
+    with pytest.raises(og.KernelError, match=r"the largest is matmul 'matmul' \(16777216, 1048576\) float32") as caught:
+        og.RunTime().run(outer, feeds)
+    assert "outer = x @ y" in str(caught.value)

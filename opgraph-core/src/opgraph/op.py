@@ -73,13 +73,27 @@ class Op:
         if not name and "name" in cls.__dict__:
             raise ArgumentError(f"{cls.__qualname__}: write the name as class {cls.__name__}(..., name=...)")
         dataclass(frozen=True, eq=False, repr=False)(cls)
+        cls._check_fields()
+
+    @classmethod
+    def _check_fields(cls) -> None:
+        """Raise where an attribute would hide what the class says, or one of the inputs."""
+        said = {name for base in cls.__mro__ if base.__module__ == __name__ for name in vars(base)}
+        for field_ in dataclasses.fields(cls):  # type: ignore[arg-type]  # subclasses are dataclasses
+            if field_.name in said:
+                raise ArgumentError(
+                    f"{cls.__qualname__}: {field_.name!r} says something of the class and is no attribute of the op; "
+                    "write it without an annotation, or rename it"
+                )
+            if field_.name in {name.lstrip("*") for name in cls.inputs}:
+                raise ArgumentError(f"{cls.__qualname__}: {field_.name!r} names an attribute and an input; rename one")
 
     def __post_init__(self) -> None:
         for name, coerce in _coercions(type(self)):
             value = getattr(self, name)
             try:
                 object.__setattr__(self, name, coerce(value))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 what = error.detail if isinstance(error, OpgraphError) else str(error)
                 raise ArgumentError(f"{self.short_name()}: {name}={value!r}: {what}") from None
 
@@ -249,7 +263,11 @@ _coercion_cache: dict[type[Op], list[tuple[str, Callable[[Any], Any]]]] = {}
 def _coercions(cls: type[Op]) -> list[tuple[str, Callable[[Any], Any]]]:
     if cls not in _coercion_cache:
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # subclasses are dataclasses
-        hints = typing.get_type_hints(cls) if fields else {}
+        try:
+            hints = typing.get_type_hints(cls) if fields else {}
+        except NameError as error:
+            detail = f"{cls.__qualname__}: {error}; the types of attributes must be there at run time"
+            raise ArgumentError(detail) from None
         _coercion_cache[cls] = [(f.name, _coercion(hints[f.name])) for f in fields]
     return _coercion_cache[cls]
 
@@ -269,9 +287,11 @@ def _coercion(hint: Any) -> Callable[[Any], Any]:
         return _SCALARS[hint]
     if origin is np.dtype or hint is np.dtype:
         return as_dtype
-    if isinstance(hint, type):
+    if isinstance(hint, type) and hint is not Any:  # which is a class since Python 3.11
         return _instance_of(hint)
-    raise ArgumentError(f"attributes cannot be annotated {hint!r}")
+    raise ArgumentError(
+        f"attributes cannot be annotated {hint!r}; they are bool, int, float, str, dtypes, shapes, and tuples of such"
+    )
 
 
 def _to_bool(value: Any) -> bool:

@@ -36,7 +36,22 @@ def bind(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array]
         The variables' own memory, in the structure's order.
     choose
         Returns an op's kernel, given the specs of what goes in and what comes out.
+
+    Raises
+    ------
+    KernelError
+        Where an op's own methods fail, or the buffers do not fit into memory.
     """
+    try:
+        return _bound(structure, specs, variables, choose)
+    except MemoryError:
+        largest = max(range(len(specs)), key=lambda value: specs[value].nbytes or 0)
+        maker = structure.maker(largest)
+        detail = f"the buffers take more memory than there is; the largest is {structure.describe(largest, specs)}"
+        raise KernelError(detail).located("plan", source=maker.source if maker else None) from None
+
+
+def _bound(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array], choose: KernelChoice) -> Plan:
     owners = find_owners(structure, find_views(structure, specs))
     arena = assign_buffers(specs, find_lifetimes(structure, owners))
     memory = new_memory(arena.nbytes)

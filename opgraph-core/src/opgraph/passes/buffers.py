@@ -20,7 +20,10 @@ def array_over(memory: Array, offset: int, spec: Spec) -> Array:
 
 def new_memory(nbytes: int) -> Array:
     """Return uninitialized bytes whose address is a multiple of `ALIGNMENT`."""
-    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    try:
+        memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+    except (ValueError, OverflowError) as error:  # more bytes than an address counts
+        raise MemoryError(str(error)) from None
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + nbytes]
 
