@@ -1,7 +1,10 @@
 """How Sphinx builds the documentation."""
 
+import inspect
 import tomllib
 from pathlib import Path
+
+import opgraph as og
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,7 +20,32 @@ autodoc_typehints = "signature"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 myst_heading_anchors = 3
+myst_enable_extensions = ["deflist"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"opgraph {release}"
+
+
+def list_ops(app):
+    """Write the page that lists every installed op, from what the registry holds."""
+    lines = ["# All ops", "", "What is installed here, by namespace and in the order of their names."]
+    for namespace in sorted({name.partition(".")[0] for name in og.registry.names()}):
+        lines += ["", f"## {namespace}", ""]
+        for name in og.registry.names(namespace):
+            local = name.partition(".")[2]
+            if not local.startswith("_"):
+                function = og.registry.get_function(name)
+                module = "opgraph" if namespace == "core" else f"opgraph_{namespace}"
+                arguments = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters(function))
+                summary = inspect.getdoc(function).partition("\n\n")[0].replace("\n", " ")
+                lines += [f"{{py:obj}}`{local} <{module}.{local}>` `({arguments})`", f": {summary}", ""]
+    (ROOT / "docs/reference/ops.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def parameters(function):
+    return inspect.signature(function).parameters.values()
+
+
+def setup(app):
+    app.connect("builder-inited", list_ops)
