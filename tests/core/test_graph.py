@@ -30,6 +30,11 @@ def test_a_node_tells_what_it_is(graph):
     assert y.call.op.name == "core.add"
     assert repr(x) == "<placeholder 'x' (None, 3) float32>"
     assert repr(y) == "<add 'add' (None, 3) float32>"
+    assert repr(y.call) == "<call 'add': core.add() of (x, constant)>"
+    assert repr(y.inputs[1]) == "<constant 'constant' () float32 = 1.0>"
+    w = og.variable((2,), lambda shape, rng: np.zeros(shape), trainable=False, name="w")
+    assert repr(w) == "<variable 'w' (2,) float32, not trainable, no value yet>"
+    assert repr(w.graph) == "<Graph with 1 variables, 0 trainable>"
     assert x.ndim == 2
     assert x.inputs == ()
 

@@ -324,7 +324,12 @@ def test_a_program_takes_its_inputs_in_order_and_says_so():
     assert program(1.0, 5.0)[0] == 4.0
     with pytest.raises(og.FeedError, match=r"program: takes 2 values \('y', 'x'\), got 1"):
         program(1.0)
-    assert repr(program) == "<Program of 1 calls: 2 inputs, 1 fetches, 0 updates>"
+    w = og.Variable(1.0, name="w")
+    assert repr(program) == "<Program (y, x) -> [subtract]; calls: 1>"
+    assert (
+        repr(og.RunTime().compile(None, [x], updates={w: w + x}))
+        == "<Program (x) -> [placeholder 'x'], updates w; calls: 1>"
+    )
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,9 @@ class Variable(Node):
         self.storage.label = describe(self)
         graph._adopt(self)
 
+    def _remark(self) -> str:
+        return ("" if self.trainable else ", not trainable") + ("" if self.storage.initialized else ", no value yet")
+
     @property
     def val(self) -> Array:
         """A copy of the present value."""
@@ -205,7 +208,9 @@ class Graph:
         self.update_count = 0
 
     def __repr__(self) -> str:
-        return f"<Graph with {len(self.get_variables(only_trainable=False))} variables>"
+        variables = self.get_variables(only_trainable=False)
+        trainable = sum(variable.trainable for variable in variables)
+        return f"<Graph with {len(variables)} variables, {trainable} trainable>"
 
     @contextlib.contextmanager
     def as_default_graph(self) -> Iterator["Graph"]:

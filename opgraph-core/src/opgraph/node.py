@@ -96,7 +96,11 @@ class Node:
         return self.call.inputs if self.call is not None else ()
 
     def __repr__(self) -> str:
-        return f"<{describe(self)}>"
+        return f"<{describe(self)}{self._remark()}>"
+
+    def _remark(self) -> str:
+        """Return what a representation adds to what messages call the node."""
+        return ""
 
     def __call__(self, feeds: "Mapping[Node, Any] | None" = None) -> Array:
         """Run the graph's `RunTime` for this node's value."""
@@ -321,7 +325,7 @@ class Call:
         return len(self.specs) - self.op.hidden
 
     def __repr__(self) -> str:
-        return f"<call {self.name!r}: {self.op!r}>"
+        return f"<call {self.name!r}: {self.op!r} of ({', '.join(node.name for node in self.inputs)})>"
 
 
 class Placeholder(Node):
@@ -338,6 +342,9 @@ class Constant(Node):
     kind = "constant"
 
     value: Array
+
+    def _remark(self) -> str:
+        return f" = {self.value.item()}" if self.value.size == 1 else ""
 
 
 class Key(Node):

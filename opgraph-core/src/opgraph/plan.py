@@ -67,6 +67,11 @@ class Structure:
     fetches: tuple[int, ...]
     updates: tuple[tuple[int, int], ...]
 
+    def name(self, value: int) -> str:
+        """Return the name of the call that makes a value, or what a message calls one that is there before."""
+        step = self.maker(value)
+        return step.name if step else self.labels[value]
+
     def describe(self, value: int, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return what a message calls a value, with its range where arrays are at hand."""
         step = self.maker(value)

@@ -401,10 +401,10 @@ class Program:
 
     def __repr__(self) -> str:
         structure = self._executable.structure
-        return (
-            f"<Program of {len(structure.steps)} calls: {len(self.inputs)} inputs, "
-            f"{len(structure.fetches)} fetches, {len(structure.updates)} updates>"
-        )
+        names = ", ".join(placeholder.name for placeholder in self.inputs)
+        fetched = ", ".join(map(structure.name, structure.fetches))
+        updated = ", ".join(fired.variable.name for fired in self._executable.fired)
+        return f"<Program ({names}) -> [{fetched}]{updated and f', updates {updated}'}; calls: {len(structure.steps)}>"
 
 
 class _Backward(NamedTuple):
