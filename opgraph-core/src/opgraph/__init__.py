@@ -64,13 +64,25 @@ from opgraph.transforms import hvp, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from opgraph.ops.arithmetic import add, divide, multiply, negative, subtract
+    from opgraph.ops.axis import argmax, argmin, argsort, cumsum, flip, roll, sort, take_along_axis, topk
     from opgraph.ops.compare import equal, greater, greater_equal, less, less_equal, not_equal, where
     from opgraph.ops.complexes import conj, imag, real
     from opgraph.ops.elementwise import cast, exp, log, sqrt, tanh
     from opgraph.ops.flow import identity, stop_gradient
     from opgraph.ops.like import broadcast_like, count, ensure_shape_like, reshape_like, sum_to
     from opgraph.ops.linalg import matmul
-    from opgraph.ops.reduce import reduce_mean, reduce_sum
+    from opgraph.ops.reduce import (
+        reduce_all,
+        reduce_any,
+        reduce_logsumexp,
+        reduce_max,
+        reduce_mean,
+        reduce_min,
+        reduce_prod,
+        reduce_std,
+        reduce_sum,
+        reduce_variance,
+    )
     from opgraph.ops.shape import expand_dims, reshape, squeeze, transpose
 
 __all__ = [
@@ -114,6 +126,9 @@ __all__ = [
     "add",
     "apply",
     "apply_all",
+    "argmax",
+    "argmin",
+    "argsort",
     "as_node",
     "autodiff",
     "broadcast_like",
@@ -123,11 +138,13 @@ __all__ = [
     "conj",
     "constant",
     "count",
+    "cumsum",
     "divide",
     "ensure_shape_like",
     "equal",
     "exp",
     "expand_dims",
+    "flip",
     "front_door",
     "front_door_for",
     "generator",
@@ -164,20 +181,32 @@ __all__ = [
     "random_key",
     "real",
     "real_dtype",
+    "reduce_all",
+    "reduce_any",
+    "reduce_logsumexp",
+    "reduce_max",
     "reduce_mean",
+    "reduce_min",
+    "reduce_prod",
+    "reduce_std",
     "reduce_sum",
+    "reduce_variance",
     "reduced_shape",
     "register",
     "registry",
     "reshape",
     "reshape_like",
+    "roll",
     "set_default_dtype",
+    "sort",
     "sqrt",
     "squeeze",
     "stop_gradient",
     "subtract",
     "sum_to",
+    "take_along_axis",
     "tanh",
+    "topk",
     "transpose",
     "user_source",
     "value_and_grad",

@@ -245,6 +245,46 @@ class Node:
         """Return the mean over `axis`."""
         return above.function("core.reduce_mean")(self, axis, keepdims)
 
+    def prod(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return the product over `axis`."""
+        return above.function("core.reduce_prod")(self, axis, keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return the greatest element over `axis`."""
+        return above.function("core.reduce_max")(self, axis, keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return the least element over `axis`."""
+        return above.function("core.reduce_min")(self, axis, keepdims)
+
+    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> "Node":
+        """Return the variance over `axis`."""
+        return above.function("core.reduce_variance")(self, axis, keepdims, ddof)
+
+    def std(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> "Node":
+        """Return the standard deviation over `axis`."""
+        return above.function("core.reduce_std")(self, axis, keepdims, ddof)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return whether any boolean over `axis` is true."""
+        return above.function("core.reduce_any")(self, axis, keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return whether all booleans over `axis` are true."""
+        return above.function("core.reduce_all")(self, axis, keepdims)
+
+    def argmax(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return where the greatest element is along `axis`, flattened by default."""
+        return above.function("core.argmax")(self, axis, keepdims)
+
+    def argmin(self, axis: Any = None, keepdims: bool = False) -> "Node":
+        """Return where the least element is along `axis`, flattened by default."""
+        return above.function("core.argmin")(self, axis, keepdims)
+
+    def cumsum(self, axis: Any = None) -> "Node":
+        """Return the sums up to each element along `axis`, flattened by default."""
+        return above.function("core.cumsum")(self, axis)
+
     def astype(self, dtype: DtypeLike) -> "Node":
         """Return the node in another dtype, itself where it has that one already."""
         return above.function("core.cast")(self, dtype)

@@ -14,6 +14,12 @@ from opgraph.ops.arithmetic import Binary
 from opgraph.spec import promote_dtypes
 
 
+def check_ordered(*dtypes: np.dtype[Any]) -> None:
+    """Raise `DtypeError` where one of `dtypes` is complex."""
+    if any(d.kind == "c" for d in dtypes):
+        raise DtypeError("complex numbers are not ordered; compare their parts or their og.abs")
+
+
 class Comparison(Elementwise):
     """What comparisons share: two operands of one dtype give a boolean, which has no gradient."""
 
@@ -35,8 +41,7 @@ class Ordering(Comparison):
     """What comparisons by order share: complex numbers have none."""
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
-        if "c" in (ins[0].kind, ins[1].kind):
-            raise DtypeError("complex numbers are not ordered; compare their parts or their og.abs")
+        check_ordered(*ins)
         return super().dtypes(*ins)
 
     @classmethod
