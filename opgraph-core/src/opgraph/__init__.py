@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from opgraph.ops.like import broadcast_like, count, ensure_shape_like, reshape_like, sum_to
     from opgraph.ops.linalg import matmul
     from opgraph.ops.reduce import (
+        logsumexp,
         reduce_all,
         reduce_any,
         reduce_logsumexp,
@@ -165,6 +166,7 @@ __all__ = [
     "less_equal",
     "listed_axes",
     "log",
+    "logsumexp",
     "make_op",
     "matmul",
     "multiply",

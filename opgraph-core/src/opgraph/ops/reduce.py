@@ -11,7 +11,7 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.ops.axis import ProductBefore, check_not_empty, distinct, widened
+from opgraph.ops.axis import ProductBefore, check_not_empty, distinct, wide_dtype, widened
 from opgraph.ops.compare import check_ordered, equal, where
 from opgraph.ops.complexes import conj
 from opgraph.ops.elementwise import exp
@@ -144,13 +144,14 @@ class ReduceProd(Accumulation, name="core.reduce_prod"):
     info = OpInfo(reference=numpy_reduction(np.prod))
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
-        x = ins[0].astype(_wide(ins[0].dtype))
+        x = ins[0].astype(wide_dtype(ins[0].dtype))
         axes = self.normal_axes(x)
         g = self.kept(cotangents[0], x)
         partial = [x]  # over no axis, over the first, over the first two, …
         for axis in axes[:-1]:
             partial.append(reduce_prod(partial[-1], axis, keepdims=True))
-        for axis, factors in zip(reversed(axes), reversed(partial), strict=False):
+        for axis in reversed(axes):
+            factors = partial.pop()
             before, after = apply(ProductBefore(axis), factors), apply(ProductBefore(axis, reverse=True), factors)
             g = g * conj(before * after)
         return (g,)
@@ -181,7 +182,7 @@ class Extreme(Reduction):
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x,), (y,), (g,) = ins, outs, cotangents
         chosen = equal(x, self.kept(y, x))
-        sharers = reduce_sum(chosen, self.axes, self.keepdims).astype(_wide(x.dtype))
+        sharers = reduce_sum(chosen, self.axes, self.keepdims).astype(wide_dtype(x.dtype))
         return (chosen * self.kept(g / sharers, x),)
 
     @classmethod
@@ -223,7 +224,7 @@ class Dispersion(Reduction):
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:
         (x,) = ins
-        wide = x.with_dtype(_wide(x.dtype))
+        wide = x.with_dtype(wide_dtype(x.dtype))
         return (wide, wide.with_shape(reduced_shape(x.shape, self.normal_axes(x), keepdims=True)))
 
     def variance(self, x: Array, deviations: Array, work: Array) -> Array:
@@ -252,7 +253,7 @@ class Dispersion(Reduction):
 
     def deviations(self, x: Node) -> Node:
         """Return the distances of `x` from its mean, float16 in float32."""
-        wide = x.astype(_wide(x.dtype))
+        wide = x.astype(wide_dtype(x.dtype))
         return wide - reduce_mean(wide, self.normal_axes(x), keepdims=True)
 
     @classmethod
@@ -306,7 +307,7 @@ class ReduceLogSumExp(Reduction, name="core.reduce_logsumexp"):
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:
         (x,) = ins
-        wide = x.with_dtype(_wide(x.dtype))
+        wide = x.with_dtype(wide_dtype(x.dtype))
         column = wide.with_shape(reduced_shape(x.shape, self.normal_axes(x), keepdims=True))
         return (wide, column, column, column.with_dtype(np.bool))
 
@@ -372,11 +373,6 @@ class ReduceAll(Quantifier, name="core.reduce_all"):
 
     ufunc = np.logical_and
     info = OpInfo(reference=numpy_reduction(np.all))
-
-
-def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype to compute in: float32 for float16, which ends at 65504, else `dtype`."""
-    return np.promote_types(dtype, np.float32) if dtype.kind in "fc" else dtype
 
 
 def _reduced(op_class: type[Reduction], x: NodeLike, axis: Axes, keepdims: bool, **attributes: Any) -> Node:
@@ -508,6 +504,11 @@ def reduce_logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> 
         For complex numbers.
     """
     return _reduced(ReduceLogSumExp, x, axis, keepdims)
+
+
+def logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
+    """Take log(sum(exp(x))) over `axis`: `reduce_logsumexp`, by the name that it has elsewhere."""
+    return reduce_logsumexp(x, axis, keepdims)
 
 
 @front_door_for(ReduceAny)
