@@ -40,10 +40,10 @@ def distinct(rng: Rng, shape: tuple[int, ...]) -> Array:
 
 
 def check_not_empty(shape: Shape, axes: tuple[int, ...], what: str) -> None:
-    """Raise `ShapeError` where one of `axes` is known to have size 0: nothing has no `what`."""
+    """Raise `ShapeError` where one of `axes` is known to have size 0, so that there is no `what`."""
     for axis in axes:
         if shape[axis] == 0:
-            raise ShapeError(f"{shape} has nothing along axis {axis}, and nothing has no {what}")
+            raise ShapeError(f"{shape} has size 0 along axis {axis}, so that there is no {what}")
 
 
 def wide_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -237,19 +237,20 @@ def _argsort_into(out: Array, x: Array, axis: int, descending: bool) -> None:
 
 def _first_k(x: Array, k: int) -> Array:
     """Return where the `k` greatest along the last axis are, greatest first, of equal ones the first first."""
+    if k == 0:
+        return np.empty((*x.shape[:-1], 0), np.intp)
     n = x.shape[-1]
-    if 0 < k < n:
-        least = np.partition(x, n - k, axis=-1)[..., n - k, None]
-        among = ~(x < least)  # NaN too, which is less than nothing
-        # as many as that, unless some equal the least one: then who comes first decides
-        if np.count_nonzero(among) == k * (x.size // n):
-            found = np.nonzero(among)[-1].reshape(*x.shape[:-1], k)
-            order = np.empty(found.shape, np.intp)
-            _argsort_into(order, np.take_along_axis(x, found, -1), -1, descending=True)
-            return np.take_along_axis(found, order, -1)
-    order = np.empty(x.shape, np.intp)
-    _argsort_into(order, x, -1, descending=True)
-    return order[..., :k]
+    least = np.partition(x, n - k, axis=-1)[..., n - k, None]  # NaN comes last
+    above = (x > least) | ((x != x) & (least == least))
+    tied = (x == least) | ((x != x) & (least != least))
+    chosen = above | tied
+    if np.count_nonzero(chosen) > k * (x.size // n):
+        room = k - np.count_nonzero(above, axis=-1, keepdims=True)
+        chosen = above | (tied & (np.cumsum(tied, axis=-1) <= room))
+    found = np.nonzero(chosen)[-1].reshape(*x.shape[:-1], k)
+    order = np.empty(found.shape, np.intp)
+    _argsort_into(order, np.take_along_axis(x, found, -1), -1, descending=True)
+    return np.take_along_axis(found, order, -1)
 
 
 class TakeAlongAxis(Op, name="core.take_along_axis"):
