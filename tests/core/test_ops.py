@@ -71,7 +71,7 @@ def test_narrow_floats_stay_narrow_in_values_and_gradients(op_class, sample):
     inputs = [np.asarray(x) for x in sample.inputs]
     inputs = [x.astype(NARROW.get(x.dtype, x.dtype)) for x in inputs]
     nodes = [og.placeholder(x.shape, dtype=x.dtype) for x in inputs]
-    attrs = {k: np.float32 if k == "dtype" and v == np.float64 else v for k, v in sample.attrs.items()}
+    attrs = {k: NARROW.get(np.dtype(v), v) if k == "dtype" else v for k, v in sample.attrs.items()}
     outputs = og.apply_all(op_class(**attrs), *nodes)
     assert not {y.dtype for y in outputs} & set(EXACT)
     wrt = [node for node in nodes if node.dtype in NARROW.values()]

@@ -5,12 +5,31 @@ protocol, and the front door of every installed op of opgraph-core, opgraph-nn a
 Ops of other packages answer under `opgraph.ops`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import (
+    TYPE_CHECKING,
+    Any,
+)
 
-from opgraph import autodiff, ops, registry
-from opgraph.autodiff import grad
-from opgraph.build import apply, apply_all, as_node, graph_of, promote
-from opgraph.doors import front_door, front_door_for, make_op
+from opgraph import (
+    autodiff,
+    ops,
+    registry,
+)
+from opgraph.autodiff import (
+    grad,
+)
+from opgraph.build import (
+    apply,
+    apply_all,
+    as_node,
+    graph_of,
+    promote,
+)
+from opgraph.doors import (
+    front_door,
+    front_door_for,
+    make_op,
+)
 from opgraph.errors import (
     ArgumentError,
     DtypeError,
@@ -39,11 +58,38 @@ from opgraph.graph import (
     random_key,
     variable,
 )
-from opgraph.node import Call, Constant, Key, Node, NodeLike, Placeholder
-from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.recompute import checkpoint
-from opgraph.registry import register
-from opgraph.runtime import Program, RunTime, generator
+from opgraph.node import (
+    Call,
+    Constant,
+    Key,
+    Node,
+    NodeLike,
+    Placeholder,
+)
+from opgraph.op import (
+    Array,
+    Arrays,
+    Cotangents,
+    Elementwise,
+    Kernel,
+    Nodes,
+    Op,
+    OpInfo,
+    Rng,
+    Sample,
+    Specs,
+)
+from opgraph.recompute import (
+    checkpoint,
+)
+from opgraph.registry import (
+    register,
+)
+from opgraph.runtime import (
+    Program,
+    RunTime,
+    generator,
+)
 from opgraph.spec import (
     Axes,
     Shape,
@@ -60,17 +106,99 @@ from opgraph.spec import (
     reduced_shape,
     set_default_dtype,
 )
-from opgraph.transforms import hvp, jvp, value_and_grad, vjp
+from opgraph.transforms import (
+    hvp,
+    jvp,
+    value_and_grad,
+    vjp,
+)
 
 if TYPE_CHECKING:
-    from opgraph.ops.arithmetic import add, divide, multiply, negative, subtract
-    from opgraph.ops.axis import argmax, argmin, argsort, cumsum, flip, roll, sort, take_along_axis, topk
-    from opgraph.ops.compare import equal, greater, greater_equal, less, less_equal, not_equal, where
-    from opgraph.ops.complexes import conj, imag, real
-    from opgraph.ops.elementwise import cast, exp, log, sqrt, tanh
-    from opgraph.ops.flow import identity, stop_gradient
-    from opgraph.ops.like import broadcast_like, count, ensure_shape_like, reshape_like, sum_to
-    from opgraph.ops.linalg import matmul
+    from opgraph.ops.arithmetic import (
+        add,
+        divide,
+        floor_divide,
+        multiply,
+        negative,
+        remainder,
+        squared_difference,
+        subtract,
+    )
+    from opgraph.ops.axis import (
+        argmax,
+        argmin,
+        argsort,
+        cumsum,
+        flip,
+        roll,
+        sort,
+        take_along_axis,
+        topk,
+    )
+    from opgraph.ops.compare import (
+        equal,
+        greater,
+        greater_equal,
+        isfinite,
+        isinf,
+        isnan,
+        less,
+        less_equal,
+        logical_and,
+        logical_not,
+        logical_or,
+        logical_xor,
+        not_equal,
+        where,
+    )
+    from opgraph.ops.complexes import (
+        conj,
+        imag,
+        real,
+    )
+    from opgraph.ops.elementwise import (
+        cast,
+        exp,
+        exp2,
+        expm1,
+        log,
+        log1p,
+        log2,
+        log10,
+        logaddexp,
+        rsqrt,
+        sqrt,
+    )
+    from opgraph.ops.flow import (
+        identity,
+        stop_gradient,
+    )
+    from opgraph.ops.like import (
+        broadcast_like,
+        count,
+        ensure_shape_like,
+        reshape_like,
+        sum_to,
+    )
+    from opgraph.ops.linalg import (
+        matmul,
+    )
+    from opgraph.ops.piecewise import (
+        abs,
+        ceil,
+        clip,
+        floor,
+        maximum,
+        minimum,
+        round,
+        sign,
+        trunc,
+    )
+    from opgraph.ops.powers import (
+        power,
+        reciprocal,
+        square,
+    )
     from opgraph.ops.reduce import (
         logsumexp,
         reduce_all,
@@ -84,7 +212,32 @@ if TYPE_CHECKING:
         reduce_sum,
         reduce_variance,
     )
-    from opgraph.ops.shape import expand_dims, reshape, squeeze, transpose
+    from opgraph.ops.shape import (
+        expand_dims,
+        reshape,
+        squeeze,
+        transpose,
+    )
+    from opgraph.ops.special import (
+        erf,
+        erfc,
+    )
+    from opgraph.ops.trigonometry import (
+        arccos,
+        arccosh,
+        arcsin,
+        arcsinh,
+        arctan,
+        arctan2,
+        arctanh,
+        cos,
+        cosh,
+        hypot,
+        sin,
+        sinh,
+        tan,
+        tanh,
+    )
 
 __all__ = [
     "ArgumentError",
@@ -124,9 +277,17 @@ __all__ = [
     "UninitializedError",
     "UnknownOpError",
     "Variable",
+    "abs",
     "add",
     "apply",
     "apply_all",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
     "argmax",
     "argmin",
     "argsort",
@@ -135,17 +296,27 @@ __all__ = [
     "broadcast_like",
     "broadcast_shapes",
     "cast",
+    "ceil",
     "checkpoint",
+    "clip",
     "conj",
     "constant",
+    "cos",
+    "cosh",
     "count",
     "cumsum",
     "divide",
     "ensure_shape_like",
     "equal",
+    "erf",
+    "erfc",
     "exp",
+    "exp2",
     "expand_dims",
+    "expm1",
     "flip",
+    "floor",
+    "floor_divide",
     "front_door",
     "front_door_for",
     "generator",
@@ -157,18 +328,32 @@ __all__ = [
     "greater_equal",
     "hide_frames",
     "hvp",
+    "hypot",
     "identity",
     "imag",
     "is_differentiable",
+    "isfinite",
+    "isinf",
+    "isnan",
     "jvp",
     "known_shape",
     "less",
     "less_equal",
     "listed_axes",
     "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
     "logsumexp",
     "make_op",
     "matmul",
+    "maximum",
+    "minimum",
     "multiply",
     "name_scope",
     "negative",
@@ -178,11 +363,13 @@ __all__ = [
     "ops",
     "placeholder",
     "placing",
+    "power",
     "promote",
     "promote_dtypes",
     "random_key",
     "real",
     "real_dtype",
+    "reciprocal",
     "reduce_all",
     "reduce_any",
     "reduce_logsumexp",
@@ -196,20 +383,30 @@ __all__ = [
     "reduced_shape",
     "register",
     "registry",
+    "remainder",
     "reshape",
     "reshape_like",
     "roll",
+    "round",
+    "rsqrt",
     "set_default_dtype",
+    "sign",
+    "sin",
+    "sinh",
     "sort",
     "sqrt",
+    "square",
+    "squared_difference",
     "squeeze",
     "stop_gradient",
     "subtract",
     "sum_to",
     "take_along_axis",
+    "tan",
     "tanh",
     "topk",
     "transpose",
+    "trunc",
     "user_source",
     "value_and_grad",
     "variable",

@@ -209,6 +209,45 @@ class Node:
     def __rmatmul__(self, other: "NodeLike") -> "Node":
         return above.function("core.matmul")(other, self)
 
+    def __pow__(self, other: "NodeLike") -> "Node":
+        return above.function("core.power")(self, other)
+
+    def __rpow__(self, other: "NodeLike") -> "Node":
+        return above.function("core.power")(other, self)
+
+    def __floordiv__(self, other: "NodeLike") -> "Node":
+        return above.function("core.floor_divide")(self, other)
+
+    def __rfloordiv__(self, other: "NodeLike") -> "Node":
+        return above.function("core.floor_divide")(other, self)
+
+    def __mod__(self, other: "NodeLike") -> "Node":
+        return above.function("core.remainder")(self, other)
+
+    def __rmod__(self, other: "NodeLike") -> "Node":
+        return above.function("core.remainder")(other, self)
+
+    def __and__(self, other: "NodeLike") -> "Node":
+        return above.function("core.logical_and")(self, other)
+
+    def __rand__(self, other: "NodeLike") -> "Node":
+        return above.function("core.logical_and")(other, self)
+
+    def __or__(self, other: "NodeLike") -> "Node":
+        return above.function("core.logical_or")(self, other)
+
+    def __ror__(self, other: "NodeLike") -> "Node":
+        return above.function("core.logical_or")(other, self)
+
+    def __xor__(self, other: "NodeLike") -> "Node":
+        return above.function("core.logical_xor")(self, other)
+
+    def __rxor__(self, other: "NodeLike") -> "Node":
+        return above.function("core.logical_xor")(other, self)
+
+    def __invert__(self) -> "Node":
+        return above.function("core.logical_not")(self)
+
     def __lt__(self, other: "NodeLike") -> "Node":
         return above.function("core.less")(self, other)
 
@@ -226,6 +265,12 @@ class Node:
 
     def __pos__(self) -> "Node":
         return self
+
+    def __abs__(self) -> "Node":
+        return above.function("core.abs")(self)
+
+    def __round__(self, ndigits: int | None = None) -> "Node":
+        return above.function("core.round")(self, ndigits or 0)
 
     @property
     def T(self) -> "Node":  # NumPy's name

@@ -37,10 +37,13 @@ _RESERVED = (
     "join",
     "like",
     "linalg",
+    "piecewise",
+    "powers",
     "random",
     "reduce",
     "shape",
     "special",
+    "trigonometry",
 )
 OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgraph-vision"}
 

@@ -1,7 +1,7 @@
-"""Comparisons, which give booleans, and the choice between two values by one."""
+"""What gives booleans, what joins them, and the choice between two values by one."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Binary
+from opgraph.ops.complexes import Unary
 from opgraph.spec import promote_dtypes
 
 
@@ -104,6 +105,109 @@ class NotEqual(Comparison, name="core.not_equal"):
         np.not_equal(ins[0], ins[1], out=outs[0])
 
 
+class Logical(Elementwise):
+    """What the functions of booleans share; other dtypes have no truth value."""
+
+    inputs: ClassVar[tuple[str, ...]] = ("x", "y")
+    inplace = True
+    floating = False
+
+    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
+        for dtype in ins:
+            if dtype.kind != "b":
+                raise DtypeError(f"operands are booleans, not {dtype}; compare first, with og.not_equal(x, 0) for one")
+        return ins[0]
+
+    @classmethod
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
+        for shapes in (((2, 3), (2, 3)), ((2, 1, 3), (4, 1)), ((), (3,)), ((0, 3), (1, 3))):
+            operands = [rng.random(shape) < 0.5 for shape in shapes[: len(cls.inputs)]]
+            yield Sample(operands, id=f"{len(shapes[0])}-d")
+        yield Sample([rng.normal(size=(3,)) for _ in cls.inputs], raises=DtypeError, id="floats")
+        yield Sample([rng.integers(0, 1, (3,)) for _ in cls.inputs], raises=DtypeError, id="integers")
+
+
+class LogicalAnd(Logical, name="core.logical_and"):
+    """Tell where both of two booleans hold. Shapes broadcast."""
+
+    info = OpInfo(reference=np.logical_and)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.logical_and(ins[0], ins[1], out=outs[0])
+
+
+class LogicalOr(Logical, name="core.logical_or"):
+    """Tell where one of two booleans holds, or both. Shapes broadcast."""
+
+    info = OpInfo(reference=np.logical_or)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.logical_or(ins[0], ins[1], out=outs[0])
+
+
+class LogicalXor(Logical, name="core.logical_xor"):
+    """Tell where one of two booleans holds, but not both. Shapes broadcast."""
+
+    info = OpInfo(reference=np.logical_xor)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.logical_xor(ins[0], ins[1], out=outs[0])
+
+
+class LogicalNot(Logical, name="core.logical_not"):
+    """Tell where a boolean does not hold."""
+
+    inputs = ("x",)
+    info = OpInfo(reference=np.logical_not)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.logical_not(ins[0], out=outs[0])
+
+
+class Inquiry(Elementwise):
+    """What the questions about one number share: a boolean for an answer, and no gradient."""
+
+    floating = False
+
+    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
+        return np.dtype(np.bool)
+
+    @classmethod
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
+        yield Sample((np.array([[0.0, np.nan, np.inf], [-np.inf, -np.nan, 1.0]]),), id="special")
+        yield Sample((np.array([[complex(0, np.inf)], [complex(np.nan, 1)], [1j]]),), id="complex")
+        yield Sample((np.array(np.inf),), id="scalar")
+        yield Sample((rng.normal(size=(0, 3)),), id="empty")
+        yield Sample((rng.integers(-5, 5, (2, 3)),), id="integers")
+
+
+class IsFinite(Inquiry, name="core.isfinite"):
+    """Tell where an element is neither infinite nor NaN; for a complex one, neither of its parts."""
+
+    info = OpInfo(reference=np.isfinite)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.isfinite(ins[0], out=outs[0])
+
+
+class IsNan(Inquiry, name="core.isnan"):
+    """Tell where an element is NaN; for a complex one, either of its parts."""
+
+    info = OpInfo(reference=np.isnan)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.isnan(ins[0], out=outs[0])
+
+
+class IsInf(Inquiry, name="core.isinf"):
+    """Tell where an element is infinite, of either sign; for a complex one, either of its parts."""
+
+    info = OpInfo(reference=np.isinf)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.isinf(ins[0], out=outs[0])
+
+
 class Where(Elementwise, name="core.where"):
     """Choose by a boolean: x where `condition` holds, else y. All three broadcast.
 
@@ -134,6 +238,8 @@ class Where(Elementwise, name="core.where"):
         yield Sample((rng.random((2, 3)) < 0.5, rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal shapes")
         yield Sample((rng.random((4, 1)) < 0.5, rng.normal(size=(3,)), rng.normal(size=(2, 1, 1))), id="broadcast")
         yield Sample((rng.random((0, 3)) < 0.5, rng.normal(size=(3,)), rng.normal(size=())), id="empty")
+        yield Sample((rng.random((3, 1)) < 0.5, rng.normal(size=(3, 1)) + 1j, rng.normal(size=(2,)) + 1j), id="complex")
+        yield Sample((rng.random((2, 3)) < 0.5, rng.integers(0, 9, (2, 3)), rng.integers(0, 9, (3,))), id="integers")
         yield Sample((rng.normal(size=(3,)), rng.normal(size=(3,)), rng.normal(size=(3,))), raises=DtypeError)
 
 
@@ -143,6 +249,13 @@ greater: Binary = front_door(Greater)
 greater_equal: Binary = front_door(GreaterEqual)
 equal: Binary = front_door(Equal)
 not_equal: Binary = front_door(NotEqual)
+logical_and: Binary = front_door(LogicalAnd)
+logical_or: Binary = front_door(LogicalOr)
+logical_xor: Binary = front_door(LogicalXor)
+logical_not: Unary = front_door(LogicalNot)
+isfinite: Unary = front_door(IsFinite)
+isnan: Unary = front_door(IsNan)
+isinf: Unary = front_door(IsInf)
 
 
 @front_door_for(Where)

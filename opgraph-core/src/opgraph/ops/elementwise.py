@@ -1,7 +1,8 @@
-"""Functions of one operand, element by element."""
+"""Functions of one operand, element by element: exponentials, logarithms and roots; and casts."""
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,82 +11,161 @@ from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
+from opgraph.ops.arithmetic import Binary, Choosy
+from opgraph.ops.compare import equal, isinf, logical_and, where
 from opgraph.ops.complexes import Unary, conj, real
 from opgraph.spec import DtypeLike, is_differentiable
 
 
-def _samples(rng: Rng, low: float = -2.0, high: float = 2.0) -> Iterable[Sample]:
-    for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-        yield Sample((rng.uniform(low, high, shape),), id=f"{len(shape)}-d")
-
-
-class Exp(Elementwise, name="core.exp"):
-    """Raise e to the power of each element: exp(x)."""
+class Function(Elementwise):
+    """What functions share that NumPy computes, of real and complex numbers; samples lie in `between`."""
 
     inplace = True
-    info = OpInfo(reference=np.exp)
+    ufunc: ClassVar[np.ufunc]
+    between: ClassVar[tuple[float, float]] = (-2.0, 2.0)
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.exp(ins[0], out=outs[0])
+        self.ufunc(ins[0], out=outs[0])
+
+    @classmethod
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
+        for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
+            yield Sample((rng.uniform(*cls.between, shape),), id=f"{len(shape)}-d")
+        yield Sample((rng.uniform(*cls.between, (2, 1)) + 1j * rng.uniform(0.3, 1.0, (2, 1)),), id="complex")
+
+
+class Exp(Function, name="core.exp"):
+    """Raise e to the power of each element: exp(x)."""
+
+    ufunc = np.exp
+    info = OpInfo(reference=np.exp)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (cotangents[0] * conj(outs[0]),)
 
-    @classmethod
-    def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return _samples(rng)
+
+class Exp2(Function, name="core.exp2"):
+    """Raise 2 to the power of each element: 2**x."""
+
+    ufunc = np.exp2
+    info = OpInfo(reference=np.exp2)
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (cotangents[0] * math.log(2.0) * conj(outs[0]),)
 
 
-class Log(Elementwise, name="core.log"):
+class Expm1(Function, name="core.expm1"):
+    """Take exp(x) - 1 of each element, exact where x is small."""
+
+    ufunc = np.expm1
+    info = OpInfo(reference=np.expm1)
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        # y + 1 would lose what is left of exp(x) far below 0
+        return (cotangents[0] * conj(exp(ins[0])),)
+
+
+class Log(Function, name="core.log"):
     """Take the natural logarithm of each element: -inf at 0, NaN below."""
 
-    inplace = True
+    ufunc = np.log
+    between = (0.2, 3.0)
     info = OpInfo(reference=np.log, domain=(0.0, np.inf))
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.log(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (cotangents[0] / conj(ins[0]),)
 
-    @classmethod
-    def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return _samples(rng, 0.2, 3.0)
 
+class Log2(Function, name="core.log2"):
+    """Take the logarithm to base 2 of each element: -inf at 0, NaN below."""
 
-class Tanh(Elementwise, name="core.tanh"):
-    """Take the hyperbolic tangent of each element; its derivative is 1 - tanh(x)**2."""
-
-    inplace = True
-    info = OpInfo(reference=np.tanh)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.tanh(ins[0], out=outs[0])
+    ufunc = np.log2
+    between = (0.2, 3.0)
+    info = OpInfo(reference=np.log2, domain=(0.0, np.inf))
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
-        (g,), y = cotangents, conj(outs[0])
-        return (g - g * y * y,)
+        return (cotangents[0] * (1.0 / math.log(2.0)) / conj(ins[0]),)
+
+
+class Log10(Function, name="core.log10"):
+    """Take the logarithm to base 10 of each element: -inf at 0, NaN below."""
+
+    ufunc = np.log10
+    between = (0.2, 3.0)
+    info = OpInfo(reference=np.log10, domain=(0.0, np.inf))
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (cotangents[0] * (1.0 / math.log(10.0)) / conj(ins[0]),)
+
+
+class Log1p(Function, name="core.log1p"):
+    """Take log(1 + x) of each element, exact where x is small: -inf at -1, NaN below."""
+
+    ufunc = np.log1p
+    between = (-0.7, 2.0)
+    info = OpInfo(reference=np.log1p, domain=(-1.0, np.inf))
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (cotangents[0] / (conj(ins[0]) + 1.0),)
+
+
+class LogAddExp(Choosy, name="core.logaddexp"):
+    """Take log(exp(x) + exp(y)) without overflow. Shapes broadcast.
+
+    Each operand's gradient is its share in the sum; two equal infinities have half of it each.
+    """
+
+    inputs = ("x", "y")
+    inplace = True
+    info = OpInfo(reference=np.logaddexp)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.logaddexp(ins[0], ins[1], out=outs[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        (x, y), (g,) = ins, cotangents
+        # infinities of one sign have no difference
+        difference = where(logical_and(isinf(x), equal(x, y)), 0, x - y)
+        return (g * _logistic(difference), g * _logistic(-difference))
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return _samples(rng)
+        yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal shapes")
+        yield Sample((rng.normal(size=(2, 1, 3)), rng.normal(size=(4, 1))), id="broadcast")
+        yield Sample((rng.normal(size=()), rng.normal(size=(3,))), id="scalar")
+        yield Sample((rng.normal(size=(0, 3)), rng.normal(size=(1, 3))), id="empty")
+        yield Sample((np.array([1j]), np.array([1j])), raises=DtypeError, id="complex")
 
 
-class Sqrt(Elementwise, name="core.sqrt"):
+def _logistic(x: Node) -> Node:
+    """Return 1 / (1 + exp(-x)), whose gradients of every order stay finite."""
+    return exp(-logaddexp(0, -x))
+
+
+class Sqrt(Function, name="core.sqrt"):
     """Take the square root of each element: NaN below 0; the derivative at 0 is infinite."""
 
-    inplace = True
+    ufunc = np.sqrt
+    between = (0.2, 3.0)
     info = OpInfo(reference=np.sqrt, domain=(0.0, np.inf))
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.sqrt(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (cotangents[0] / (conj(outs[0]) * 2.0),)
 
-    @classmethod
-    def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return _samples(rng, 0.2, 3.0)
+
+class Rsqrt(Function, name="core.rsqrt"):
+    """Take 1 / sqrt(x) of each element: infinite at 0, NaN below."""
+
+    between = (0.2, 3.0)
+    info = OpInfo(reference=lambda x: 1.0 / np.sqrt(x), domain=(0.0, np.inf))
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.sqrt(ins[0], out=outs[0])
+        np.reciprocal(outs[0], out=outs[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        (g,), y = cotangents, conj(outs[0])
+        return (g * y * y * y * -0.5,)
 
 
 class Cast(Elementwise, name="core.cast"):
@@ -116,12 +196,22 @@ class Cast(Elementwise, name="core.cast"):
         yield Sample((rng.normal(size=(2, 3)),), {"dtype": np.float64}, id="same")
         yield Sample((rng.integers(-5, 5, (2, 3)),), {"dtype": np.float64}, id="from integers")
         yield Sample((rng.normal(size=(3,)),), {"dtype": np.int32}, id="to integers")
+        yield Sample((rng.normal(size=(3, 1)) + 1j,), {"dtype": np.complex128}, id="complex")
+        yield Sample((rng.normal(size=(3, 1)),), {"dtype": np.complex128}, id="to complex")
+        yield Sample((rng.normal(size=(0, 3)),), {"dtype": np.bool}, id="empty")
+        yield Sample((rng.normal(size=(3,)) + 1j,), {"dtype": np.float64}, raises=DtypeError, id="complex to real")
 
 
 exp: Unary = front_door(Exp)
+exp2: Unary = front_door(Exp2)
+expm1: Unary = front_door(Expm1)
 log: Unary = front_door(Log)
-tanh: Unary = front_door(Tanh)
+log2: Unary = front_door(Log2)
+log10: Unary = front_door(Log10)
+log1p: Unary = front_door(Log1p)
+logaddexp: Binary = front_door(LogAddExp)
 sqrt: Unary = front_door(Sqrt)
+rsqrt: Unary = front_door(Rsqrt)
 
 
 @front_door_for(Cast)
