@@ -43,3 +43,40 @@ def test_a_condition_that_is_no_boolean_is_refused():
     x = og.placeholder((3,), name="x")
     with pytest.raises(og.DtypeError, match="where: condition is boolean, not float32; compare it with something"):
         og.where(x, 1.0, 2.0)
+
+
+def test_the_operators_of_booleans_are_the_logical_ones():
+    x = og.placeholder((4,), dtype=np.bool, name="x")
+    y = np.array([True, True, False, False])
+    data = {x: [True, False, True, False]}
+    found = og.RunTime().run([x & y, x | y, x ^ y, ~x, y & x, True | x, False ^ x], data)
+    expected = [[1, 0, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1], [1, 0, 1, 0]]
+    assert [v.dtype for v in found] == [np.bool] * 7
+    assert [v.astype(int).tolist() for v in found] == expected
+
+
+def test_a_logical_function_of_numbers_says_to_compare_first():
+    x = og.placeholder((3,), name="x")
+    i = og.placeholder((3,), dtype=np.int64, name="i")
+    with pytest.raises(og.DtypeError, match=r"logical_and: operands are booleans, not int64; compare first, in paren"):
+        i & 1
+    with pytest.raises(og.DtypeError, match=r"logical_or: operands are booleans, not float32.*\n.*x: placeholder 'x'"):
+        x | (x > 0)
+    with pytest.raises(og.DtypeError, match="logical_not: operands are booleans, not int64"):
+        _ = ~i
+
+
+def test_numbers_are_told_finite_infinite_or_none():
+    x = og.placeholder((None,), name="x")
+    found = og.RunTime().run([og.isfinite(x), og.isinf(x), og.isnan(x)], {x: [1.0, np.inf, -np.inf, np.nan]})
+    assert [v.tolist() for v in found] == [
+        [True, False, False, False],
+        [False, True, True, False],
+        [False, False, False, True],
+    ]
+
+
+def test_a_question_has_no_gradient():
+    x = og.placeholder((3,), name="x")
+    with pytest.raises(og.GradientError, match="only floating-point and complex values have gradients"):
+        og.grad(og.isnan(x), x)

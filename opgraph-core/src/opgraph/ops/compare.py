@@ -115,7 +115,9 @@ class Logical(Elementwise):
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         for dtype in ins:
             if dtype.kind != "b":
-                raise DtypeError(f"operands are booleans, not {dtype}; compare first, with og.not_equal(x, 0) for one")
+                raise DtypeError(
+                    f"operands are booleans, not {dtype}; compare first, in parentheses: (x > 0) & (y > 0)"
+                )
         return ins[0]
 
     @classmethod

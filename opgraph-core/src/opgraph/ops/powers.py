@@ -58,7 +58,7 @@ class Power(Choosy, name="core.power"):
 
 def _check_not_negative(exponent: Array) -> None:
     if exponent.size and (least := exponent.min()) < 0:
-        raise ArgumentError(f"integers have no power {least}; cast the base to a float")
+        raise ArgumentError(f"integers have no negative powers, such as {least}; cast the base to a float")
 
 
 def _known_number(exponent: Node) -> Any:

@@ -26,7 +26,7 @@ from opgraph.ops.elementwise import exp
 from opgraph.ops.powers import square
 from opgraph.spec import Spec
 
-BLOCK = 4096  # elements whose work space fits into a core's cache
+BLOCK = 8192  # elements whose work space fits into a core's second cache
 EDGE = 0.75
 
 Coefficients = tuple[float, ...]
