@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import opgraph as og
 import opgraph_nn as nn
+from opgraph.testing import check_grads
 
 
 def run(fetches, feeds=None):
@@ -106,3 +109,117 @@ def test_log_softmax_of_many_float16_logits_does_not_overflow():
     value = og.RunTime().run(og.log_softmax(x), {x: np.zeros(70_000)})
     assert value.dtype == np.float16
     assert value[0] == np.float16(-np.log(70_000))
+
+
+EXTREMES = [-np.inf, -1e4, -800.0, 800.0, 1e4, np.inf]
+SMOOTH = {  # the limits of values and of first derivatives
+    nn.sigmoid: ([0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]),
+    nn.log_sigmoid: ([-np.inf, -1e4, -800, 0, 0, 0], [1, 1, 1, 0, 0, 0]),
+    nn.softplus: ([0, 0, 0, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
+    nn.silu: ([0, 0, 0, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
+    nn.elu: ([-1, -1, -1, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
+    nn.leaky_relu: ([-np.inf, -2e3, -160, 800, 1e4, np.inf], [0.2, 0.2, 0.2, 1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("function", SMOOTH)
+def test_extreme_inputs_give_the_limits_of_values_and_derivatives(function, dtype):
+    x = og.placeholder((None,), dtype)
+    y = function(x)
+    first = og.grad(y, x)
+    found = run([y, first, og.grad(first, x)], {x: np.array(EXTREMES, dtype)})
+    values, slopes = SMOOTH[function]
+    assert found[0].tolist() == np.array(values).astype(dtype).tolist()
+    assert found[1].tolist() == np.array(slopes).astype(dtype).tolist()
+    assert found[2].tolist() == [0] * 6
+
+
+def test_leaky_relu_of_alpha_zero_is_relu_at_infinity_too():
+    assert run(nn.leaky_relu([-np.inf, -1.0, 2.0, np.inf], alpha=0)).tolist() == [0, 0, 2, np.inf]
+
+
+@pytest.mark.parametrize("function", SMOOTH)
+def test_activations_let_nan_through(function):
+    assert np.isnan(run(function([np.nan]))).all()
+
+
+@pytest.mark.parametrize("function", SMOOTH)
+def test_integers_become_the_default_float_and_complex_numbers_raise(function):
+    assert run(function(np.array([1, 2]))).dtype == np.float32
+    with pytest.raises(og.DtypeError, match="takes floating-point values, not complex128") as caught:
+        function(np.ones(2) * 1j)
+    assert "test_activation.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [nn.sigmoid, nn.log_sigmoid, nn.softplus, nn.silu, nn.elu, nn.selu])
+@pytest.mark.parametrize("at", [-40.0, -3.0, 2.0, 40.0])
+def test_derivatives_hold_through_third_order(function, at):
+    x = og.placeholder((2,), np.float64)
+    check_grads(function(x), x, {x: np.array([at, at / 2])}, order=3)
+
+
+def test_the_tails_keep_their_relative_precision():
+    x = np.array([-700.0, -40.0, 40.0])
+    sigmoid, softplus, log_sigmoid = run([nn.sigmoid(x), nn.softplus(x), nn.log_sigmoid(x)])
+    np.testing.assert_allclose(sigmoid, [math.exp(-700), math.exp(-40), 1], rtol=1e-12)
+    np.testing.assert_allclose(softplus, [math.exp(-700), math.exp(-40), 40], rtol=1e-12)
+    np.testing.assert_allclose(log_sigmoid, [-700, -40, -math.exp(-40)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [nn.sigmoid, nn.log_sigmoid, nn.softplus, nn.silu, nn.elu, nn.selu])
+def test_float16_is_the_exact_value_rounded(function):
+    x = np.linspace(-16, 16, 500).astype(np.float16)
+    value, exact = run([function(x), function(x.astype(np.float64))])
+    assert value.dtype == np.float16
+    spacing = np.spacing(np.abs(exact).astype(np.float16)).astype(np.float64)
+    # the scale of selu rounds once more
+    assert (np.abs(value - exact) <= (0.51 if function is not nn.selu else 1.6) * spacing).all()
+
+
+def test_the_gradient_at_the_kink_is_that_of_the_left():
+    x = og.placeholder((3,), np.float64)
+    data = {x: [-0.0, 0.0, 1e-30]}
+    assert run(og.grad(nn.leaky_relu(x, 0.3), x), data).tolist() == [0.3, 0.3, 1]
+    assert run(og.grad(nn.elu(x, 2.0), x), data).tolist() == [2, 2, 1]
+    np.testing.assert_allclose(run(og.grad(nn.selu(x), x), data), [1.758099, 1.758099, 1.050701], rtol=1e-6)
+
+
+def test_leaky_relu_has_second_derivative_zero():
+    x = og.placeholder((3,))
+    first = og.grad(nn.leaky_relu(x), x)
+    assert run(og.grad(first, x), {x: [-1.0, 0.0, 2.0]}).tolist() == [0, 0, 0]
+
+
+def test_softplus_of_a_large_beta_is_relu_and_does_not_overflow_in_float16():
+    x = np.array([-5000, -1, 0, 1, 5000], np.float16)
+    value = run(nn.softplus(x, beta=1000))
+    np.testing.assert_allclose(value, [0, 0, np.float16(math.log(2) / 1000), 1, 5000], rtol=1e-3)
+
+
+def test_selu_keeps_mean_zero_and_variance_one():
+    value = run(nn.selu(np.random.default_rng(3).normal(size=200_000)))
+    np.testing.assert_allclose([value.mean(), value.var()], [0, 1], atol=0.02)
+
+
+@given(hnp.arrays(np.float64, (7,), elements=st.floats(-50, 50)))
+def test_sigmoid_is_symmetric_and_softplus_its_integral(x):
+    s, opposite, p, q = run([nn.sigmoid(x), nn.sigmoid(-x), nn.softplus(x), nn.softplus(-x)])
+    np.testing.assert_allclose(s + opposite, 1, rtol=1e-14)
+    np.testing.assert_allclose(p - q, x, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(np.exp(-q), s, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.leaky_relu([1.0], math.inf), r"leaky_relu: alpha must be a number in \(-inf, inf\), not inf"),
+        (lambda: nn.leaky_relu([1.0], "0.2"), r"leaky_relu: alpha='0.2': expected a number"),
+        (lambda: nn.elu([1.0], math.nan), r"elu: alpha must be a number in \(-inf, inf\), not nan"),
+        (lambda: nn.softplus([1.0], 0), r"softplus: beta must be a number in \(0, inf\), not 0"),
+    ],
+)
+def test_attributes_out_of_range_are_named(make, message):
+    with pytest.raises(og.ArgumentError, match=message) as caught:
+        make()
+    assert "test_activation.py" in str(caught.value)

@@ -96,3 +96,126 @@ def test_shapes_that_turn_out_to_differ_raise_when_run():
 def test_scalars_have_no_classes():
     with pytest.raises(og.ShapeError, match="their last axis must be that of the classes"):
         nn.softmax_cross_entropy_loss(1.0, 2.0)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint64])
+@pytest.mark.parametrize("shape", [(4,), (2, 3), (2, 3, 5)])
+def test_numbers_of_classes_give_the_loss_of_one_hot_labels(shape, dtype):
+    logits = rng.normal(size=shape)
+    labels = rng.integers(0, shape[-1], shape[:-1])
+    x = og.placeholder((None,) * len(shape), np.float64)
+    loss = nn.sparse_softmax_cross_entropy_loss(labels.astype(dtype), x)
+    gradient = og.grad(loss, x)
+    found = run([loss, gradient], {x: logits})
+    np.testing.assert_allclose(found[0], slow_loss(np.eye(shape[-1])[labels], logits), rtol=1e-13)
+    exponentials = np.exp(logits)
+    probabilities = exponentials / exponentials.sum(-1, keepdims=True)
+    np.testing.assert_allclose(found[1], probabilities - np.eye(shape[-1])[labels], rtol=1e-12)
+
+
+def test_a_list_of_python_numbers_holds_classes():
+    value = run(nn.sparse_softmax_cross_entropy_loss([2, 0], np.log([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]])))
+    np.testing.assert_allclose(value, [math.log(2), -math.log(0.7)], rtol=1e-15)
+
+
+def test_a_class_ruled_out_costs_nothing_unless_it_is_the_label():
+    x = og.placeholder((None, 3), np.float64)
+    loss = nn.sparse_softmax_cross_entropy_loss([0, 2], x)
+    data = np.array([[0.0, 0.0, -np.inf], [0.0, 0.0, -np.inf]])
+    value, gradient = run([loss, og.grad(loss, x)], {x: data})
+    assert value.tolist() == [math.log(2), math.inf]
+    assert gradient.tolist() == [[-0.5, 0.5, 0], [0.5, 0.5, -1]]
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 2**40])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_label_out_of_range_raises_in_the_run(wrong, gradient):
+    labels, x = og.placeholder((None,), np.int64, name="labels"), og.placeholder((None, 3))
+    loss = nn.sparse_softmax_cross_entropy_loss(labels, x)
+    with pytest.raises(og.ArgumentError, match=f"labels hold {wrong}, where 3 classes are numbered from 0") as caught:
+        run(og.grad(loss, x) if gradient else loss, {labels: [1, wrong], x: np.ones((2, 3))})
+    assert "test_loss.py" in str(caught.value)
+
+
+def test_labels_that_are_no_integers_are_sent_elsewhere():
+    with pytest.raises(og.DtypeError, match="for probabilities there is softmax_cross_entropy_loss"):
+        nn.sparse_softmax_cross_entropy_loss([0.0, 1.0], np.ones((2, 3)))
+    with pytest.raises(og.DtypeError, match="integers, not bool"):
+        nn.sparse_softmax_cross_entropy_loss([True, False], np.ones((2, 3)))
+
+
+def test_labels_of_another_shape_than_the_examples_raise():
+    with pytest.raises(og.ShapeError, match=r"labels \(2, 1\) must be logits \(2, 3\) without the last axis"):
+        nn.sparse_softmax_cross_entropy_loss(np.array([[0], [1]]), np.ones((2, 3)))
+
+
+def test_without_examples_there_is_no_loss():
+    assert run(nn.sparse_softmax_cross_entropy_loss(np.zeros((0,), int), np.ones((0, 3)))).shape == (0,)
+
+
+def test_sigmoid_loss_is_minus_the_logarithm_of_the_probability():
+    labels, logits = rng.uniform(size=(2, 3)), rng.normal(size=(2, 3))
+    expected = np.zeros((2, 3))
+    for index in np.ndindex(2, 3):
+        p = 1 / (1 + math.exp(-logits[index]))
+        expected[index] = -labels[index] * math.log(p) - (1 - labels[index]) * math.log(1 - p)
+    np.testing.assert_allclose(run(nn.sigmoid_cross_entropy_loss(labels, logits)), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_sigmoid_loss_of_huge_logits_is_exact(dtype):
+    logits = og.placeholder((None,), dtype)
+    labels = np.array([1, 0, 1, 0], dtype)
+    loss = nn.sigmoid_cross_entropy_loss(labels, logits)
+    first = og.grad(loss, logits)
+    data = np.array([1e4, 1e4, -1e4, -1e4], dtype)
+    value, gradient, second = run([loss, first, og.grad(first, logits)], {logits: data})
+    assert value.tolist() == [0, 1e4, 1e4, 0]
+    assert gradient.tolist() == [0, 1, -1, 0]
+    assert second.tolist() == [0, 0, 0, 0]
+    assert value.dtype == gradient.dtype == dtype
+
+
+def test_sigmoid_loss_of_a_sure_prediction_keeps_its_relative_precision():
+    logits = og.placeholder((2,), np.float64)
+    loss = nn.sigmoid_cross_entropy_loss([1, 0], logits)
+    found = run([loss, og.grad(loss, logits)], {logits: [40.0, -40.0]})
+    np.testing.assert_allclose(found, [[math.exp(-40)] * 2, [-math.exp(-40), math.exp(-40)]], rtol=1e-14)
+
+
+def test_gradients_of_the_sigmoid_loss_agree_with_finite_differences_through_second_order():
+    labels, logits = og.placeholder((None, 3), np.float64), og.placeholder((None, None), np.float64)
+    loss = nn.sigmoid_cross_entropy_loss(labels, logits)
+    check_grads(loss, [labels, logits], {labels: rng.uniform(size=(2, 3)), logits: rng.normal(size=(2, 3))})
+
+
+def test_a_scalar_label_is_that_of_all():
+    logits = rng.normal(size=(2, 3))
+    all_ones, ones = run(
+        [nn.sigmoid_cross_entropy_loss(1, logits), nn.sigmoid_cross_entropy_loss(1 + 0 * logits, logits)]
+    )
+    np.testing.assert_array_equal(all_ones, ones)
+
+
+LOSSES = [nn.sigmoid_cross_entropy_loss, nn.mse_loss, nn.huber_loss]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_column_beside_a_vector_raises_when_the_node_is_made(loss):
+    with pytest.raises(og.ShapeError, match=r"\(5,\) and .* \(5, 1\) must have the same shape; reshape one") as caught:
+        loss(np.ones(5), np.ones((5, 1)))
+    assert loss.__name__ in str(caught.value)
+    assert "test_loss.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_sizes_that_turn_out_to_differ_raise_when_run(loss):
+    x, y = og.placeholder((None, 3)), og.placeholder((None, 3))
+    with pytest.raises(og.ShapeError, match=r"\(1, 3\).*\(4, 3\)"):
+        run(loss(x, y), {x: np.ones((1, 3)), y: np.ones((4, 3))})
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_of_complex_numbers_raise(loss):
+    with pytest.raises(og.DtypeError, match=f"{loss.__name__}: takes floating-point values, not complex128"):
+        loss(np.ones(3) * 1j, np.ones(3))

@@ -1,6 +1,7 @@
 """What several ops and classes ask of their arguments."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,49 @@ def check_number(name: str, value: object, interval: str = "(-inf, inf)") -> flo
     return number
 
 
+def check_numbers(owner: object, **intervals: str) -> None:
+    """Turn attributes of `owner`, a frozen dataclass, into floats; raise `ArgumentError` as `check_number` does."""
+    for name, interval in intervals.items():
+        object.__setattr__(owner, name, check_number(name, getattr(owner, name), interval))
+
+
+def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return `dtype`; raise `DtypeError` where it is no floating-point one."""
+    if dtype.kind != "f":
+        raise og.DtypeError(f"takes floating-point values, not {dtype}")
+    return dtype
+
+
 def check_floats(*ins: og.Spec) -> None:
     """Raise `DtypeError` where an input is no floating-point one."""
     for spec in ins:
-        if spec.dtype.kind != "f":
-            raise og.DtypeError(f"takes floating-point values, not {spec.dtype}")
+        float_dtype(spec.dtype)
+
+
+def paired(what: str, **operands: og.NodeLike) -> tuple[og.Node, og.Node]:
+    """Return two operands as nodes of one floating-point dtype and one shape; a scalar goes with any.
+
+    Parameters
+    ----------
+    what
+        The function that a message names.
+    operands
+        By the names that a message calls them.
+
+    Raises
+    ------
+    ShapeError
+        Where the shapes differ: (N,) beside (N, 1) would make (N, N), a mistake that is hard to see.
+    DtypeError
+        Where they are complex.
+    """
+    x, y = og.promote(*operands.values(), floating=True, what=what)
+    with og.placing(what, og.user_source()):
+        check_floats(x.spec)
+        if x.ndim and y.ndim:
+            if not x.shape.compatible_with(y.shape):
+                (x_name, y_name), hint = operands, "; reshape one of them" * (x.ndim != y.ndim)
+                raise og.ShapeError(f"{x_name} {x.shape} and {y_name} {y.shape} must have the same shape{hint}")
+            if not (x.shape.is_known and y.shape.is_known):
+                x = og.ensure_shape_like(x, y)
+    return x, y

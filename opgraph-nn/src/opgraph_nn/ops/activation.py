@@ -1,4 +1,4 @@
-"""Activations: element by element, and softmax along an axis."""
+"""Activations, element by element."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import opgraph as og
-from opgraph_nn._checks import check_floats
+from opgraph_nn._checks import check_number, float_dtype
 from opgraph_nn._dtypes import at_least_float32
 
 
@@ -42,103 +42,281 @@ class Relu(og.Elementwise, name="nn.relu"):
         return _away_from_zero(rng)
 
 
+class LeakyRelu(og.Elementwise, name="nn.leaky_relu"):
+    """Take positive elements as they are and the others times `alpha`. The gradient at 0 is `alpha`."""
+
+    info = og.OpInfo(reference=lambda x, alpha=0.2: np.where(x > 0, x, alpha * x), kinks=(0.0,))
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("alpha", self.alpha)
+
+    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
+        return float_dtype(*ins)
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays) -> None:
+        (x,), (y,) = ins, outs
+        if self.alpha == 0:  # which infinity times would be NaN
+            np.maximum(x, x.dtype.type(0), out=y)
+        else:
+            np.multiply(x, self.alpha, out=y)
+            (np.maximum if self.alpha <= 1 else np.minimum)(x, y, out=y)
+
+    def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
+        # y has the sign of x for these alphas, so that x need not be kept
+        x = outs[0] if self.alpha >= 0 else ins[0]
+        return (cotangents[0] * og.apply(Step(self.alpha), x),)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
+        for shape, attrs in (((2, 3), {}), ((), {"alpha": 1.5}), ((4, 1, 2), {"alpha": -0.5}), ((3, 0), {})):
+            yield og.Sample((_nonzero(rng, shape),), attrs, id=f"{len(shape)}-d")
+        yield og.Sample((_nonzero(rng, (5,)),), {"alpha": 0.0}, id="alpha 0")
+        yield og.Sample((rng.integers(-5, 5, (2, 3)),), raises=og.DtypeError, id="integers")
+
+
 class Step(og.Elementwise, name="nn._step"):
-    """Tell positive elements from the others: 1 where x > 0, else 0. Its gradient is zero."""
+    """Tell positive elements from the others: 1 where x > 0, else `alpha`. Its gradient is zero."""
 
     inplace = True
     floating = False
-    info = og.OpInfo(reference=lambda x: np.where(x > 0, 1, 0).astype(x.dtype), kinks=(0.0,))
+    info = og.OpInfo(reference=lambda x, alpha=0.0: np.where(x > 0, 1, alpha).astype(x.dtype), kinks=(0.0,))
+    alpha: float = 0.0
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         return _ordered(*ins)
 
-    def compute(self, ins: og.Arrays, outs: og.Arrays) -> None:
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        return (outs[0].with_dtype(np.bool),) if self.alpha else ()
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x,), (y,) = ins, outs
-        np.greater(x, x.dtype.type(0), out=y)
+        np.greater(x, x.dtype.type(0), out=scratch[0] if scratch else y)
+        if scratch:
+            np.copyto(y, self.alpha, casting="unsafe")
+            np.copyto(y, 1, where=scratch[0], casting="unsafe")
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         return (None,)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
-        return _away_from_zero(rng)
+        yield from _away_from_zero(rng)
+        yield og.Sample((_nonzero(rng, (3, 2)),), {"alpha": 0.2}, id="leaky")
 
 
-class AlongAxis(og.Op):
-    """What softmax and its logarithm share: one `axis`, along which they normalize."""
+class Smooth(og.Elementwise):
+    """What activations share whose formula would overflow in float16: that is computed in float32."""
 
-    axis: int = -1
+    inplace = True
 
-    def infer(self, ins: og.Specs) -> og.Specs:
-        check_floats(*ins)
-        og.normalize_axes(self.axis, ins[0].ndims)
-        return ins
+    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
+        return float_dtype(*ins)
+
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        wide = outs[0].with_dtype(at_least_float32(outs[0].dtype))
+        return () if wide == outs[0] else (wide,)
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x,), (y,) = ins, outs
+        self.evaluate(x, scratch[0] if scratch else y)
+        if scratch:
+            np.copyto(y, scratch[0], casting="same_kind")
+
+    def evaluate(self, x: og.Array, y: og.Array) -> None:
+        """Fill `y`, which is no float16 and may be the memory of `x`."""
+        raise NotImplementedError
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
-        yield og.Sample((rng.normal(size=(5,)),), id="vector")
-        yield og.Sample((rng.normal(size=(2, 3)),), id="rows")
-        yield og.Sample((rng.normal(size=(2, 3, 4)),), {"axis": 1}, id="middle")
-        yield og.Sample((rng.normal(size=(0, 3)),), id="no rows")
-        yield og.Sample((rng.normal(size=(2, 3)),), {"axis": 2}, raises=og.ArgumentError, id="no such axis")
-        yield og.Sample((rng.normal(size=()),), raises=og.ArgumentError, id="scalar")
-        yield og.Sample((rng.integers(0, 9, (2, 3)),), raises=og.DtypeError, id="integers")
+        for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
+            yield og.Sample((rng.normal(size=shape) * 2,), id=f"{len(shape)}-d")
+        yield og.Sample((rng.integers(-5, 5, (2, 3)),), raises=og.DtypeError, id="integers")
+        yield og.Sample((rng.normal(size=(2, 3)) * 1j,), raises=og.DtypeError, id="complex")
 
 
-class Softmax(AlongAxis, name="nn.softmax"):
-    """Normalize exponentials along `axis`: exp(x) / sum(exp(x)), without overflow."""
+class Sigmoid(Smooth, name="nn.sigmoid"):
+    """Squeeze each element between 0 and 1: 1 / (1 + exp(-x)). Its derivative is y * (1 - y)."""
 
-    info = og.OpInfo(reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis, keepdims=True))
+    info = og.OpInfo(reference=lambda x: 1 / (1 + np.exp(-x)))
 
-    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return (reduced(ins[0], self.axis),)
-
-    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (x,), (y,), (column,) = ins, outs, scratch
-        np.maximum.reduce(x, axis=self.axis, out=column, keepdims=True, initial=-np.inf)
-        np.subtract(x, column, out=y)
-        np.exp(y, out=y)
-        np.add.reduce(y, axis=self.axis, out=column, keepdims=True)
-        np.divide(y, column, out=y)
+    def evaluate(self, x: og.Array, y: og.Array) -> None:
+        _sigmoid_into(y, x)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (y,), (g,) = outs, cotangents
-        return (y * (g - og.reduce_sum(g * y, self.axis, keepdims=True)),)
+        return (g * (y * (1.0 - y)),)
 
 
-class LogSoftmax(AlongAxis, name="nn.log_softmax"):
-    """Take the logarithm of softmax along `axis`: x - log(sum(exp(x))), without overflow."""
+class Softplus(Smooth, name="nn.softplus"):
+    """Smooth the positive part: log(1 + exp(beta * x)) / beta, without overflow."""
 
-    info = og.OpInfo(reference=lambda x, axis=-1: x - np.log(np.sum(np.exp(x), axis, keepdims=True)))
+    info = og.OpInfo(reference=lambda x, beta=1.0: np.log1p(np.exp(beta * x)) / beta)
+    beta: float = 1.0
 
-    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return (reduced(ins[0], self.axis), ins[0])
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("beta", self.beta, "(0, inf)")
 
-    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        log_softmax_into(outs[0], ins[0], self.axis, *scratch)
+    def evaluate(self, x: og.Array, y: og.Array) -> None:
+        np.multiply(x, self.beta, out=y, dtype=y.dtype)
+        np.logaddexp(y, 0, out=y)
+        np.divide(y, self.beta, out=y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
-        (y,), (g,) = outs, cotangents
-        return (g - og.exp(y) * og.reduce_sum(g, self.axis, keepdims=True),)
+        return (cotangents[0] * sigmoid(ins[0] * self.beta),)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
+        yield from super().samples(rng)
+        yield og.Sample((rng.normal(size=(3, 2)),), {"beta": 2.5}, id="beta")
 
 
-def log_softmax_into(y: og.Array, x: og.Array, axis: int, column: og.Array, exponentials: og.Array) -> None:
-    """Put the logarithm of the softmax of `x` along `axis` into `y`.
+class Silu(Smooth, name="nn.silu"):
+    """Weigh each element by its sigmoid: x * sigmoid(x)."""
 
-    `column` and `exponentials` are work space: of the shape of `x` with size 1 along `axis`, and of `x`.
+    info = og.OpInfo(reference=lambda x: x / (1 + np.exp(-x)))
+
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        return (outs[0].with_dtype(at_least_float32(outs[0].dtype)),)
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x,), (y,), (weight,) = ins, outs, scratch
+        _sigmoid_into(weight, x)
+        np.maximum(x, x.dtype.type(-_SATURATED), out=y)
+        np.multiply(y, weight, out=y, casting="same_kind")
+
+    def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
+        (x,), (g,) = ins, cotangents
+        s = sigmoid(x)
+        # 0 times infinity is NaN, 0 times this is 0
+        bounded = og.where(x > _SATURATED, _SATURATED, og.where(x < -_SATURATED, -_SATURATED, x))
+        return (g * (s + bounded * (s * (1.0 - s))),)
+
+
+class Elu(og.Elementwise, name="nn.elu"):
+    """Take positive elements as they are, and alpha * (exp(x) - 1) of the others.
+
+    The gradient at 0 is `alpha`.
     """
-    np.maximum.reduce(x, axis=axis, out=column, keepdims=True, initial=-np.inf)
-    np.subtract(x, column, out=y)
-    np.exp(y, out=exponentials)
-    np.add.reduce(exponentials, axis=axis, out=column, keepdims=True)
-    np.log(column, out=column)
-    np.subtract(y, column, out=y)
+
+    inplace = True
+    info = og.OpInfo(reference=lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x)), kinks=(0.0,))
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("alpha", self.alpha)
+
+    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
+        return float_dtype(*ins)
+
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        return outs
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x,), (y,), (positive,) = ins, outs, scratch
+        zero = x.dtype.type(0)
+        np.maximum(x, zero, out=positive)
+        np.minimum(x, zero, out=y)
+        np.expm1(y, out=y)
+        np.multiply(y, self.alpha, out=y)
+        np.add(y, positive, out=y)
+
+    def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
+        (x,), (g,) = ins, cotangents
+        above = x > 0
+        # a large x, whose exponential is not wanted, must not make an infinite one
+        slope = og.exp(og.where(above, 0, x)) * self.alpha
+        return (g * og.where(above, 1, slope),)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
+        for shape, attrs in (((2, 3), {}), ((), {"alpha": 0.5}), ((4, 1, 2), {"alpha": 2.0}), ((3, 0), {})):
+            yield og.Sample((_nonzero(rng, shape),), attrs, id=f"{len(shape)}-d")
+        yield og.Sample((rng.integers(-5, 5, (2, 3)),), raises=og.DtypeError, id="integers")
 
 
-def reduced(x: og.Spec, axis: int) -> og.Spec:
-    """Return `x` with size 1 along `axis`, in float32 for float16, where a sum soon ends at 65504."""
-    shape = og.reduced_shape(x.shape, og.normalize_axes(axis, x.ndims), keepdims=True)
-    return og.Spec(shape, at_least_float32(x.dtype))
+relu: Unary = og.front_door(Relu)
+sigmoid: Unary = og.front_door(Sigmoid)
+silu: Unary = og.front_door(Silu)
+
+
+@og.front_door_for(LeakyRelu)
+def leaky_relu(x: og.NodeLike, alpha: float = 0.2) -> og.Node:
+    """Take positive elements as they are and the others times `alpha`: (…) -> (…).
+
+    The gradient at 0 is `alpha`. Integers give the default float. (Maas et al., "Rectifier nonlinearities
+    improve neural network acoustic models", 2013.)
+
+    Raises
+    ------
+    ArgumentError
+        Where `alpha` is no finite number.
+    """
+    (node,) = og.promote(x, floating=True, what="leaky_relu")
+    return og.apply(og.make_op(LeakyRelu, alpha=alpha), node)
+
+
+@og.front_door_for(Elu)
+def elu(x: og.NodeLike, alpha: float = 1.0) -> og.Node:
+    """Take positive elements as they are, and alpha * (exp(x) - 1) of the others: (…) -> (…).
+
+    The gradient at 0 is `alpha`. Integers give the default float. (Clevert et al., "Fast and accurate deep
+    network learning by exponential linear units", 2016, equation 15.)
+
+    Raises
+    ------
+    ArgumentError
+        Where `alpha` is no finite number.
+    """
+    (node,) = og.promote(x, floating=True, what="elu")
+    return og.apply(og.make_op(Elu, alpha=alpha), node)
+
+
+def selu(x: og.NodeLike) -> og.Node:
+    """Scale `elu` so that layers keep mean 0 and variance 1: (…) -> (…).
+
+    1.0507… * elu(x, 1.6733…) (Klambauer et al., "Self-normalizing neural networks", 2017, equation 2).
+    The gradient at 0 is the product of the two, 1.7581….
+    """
+    return elu(x, _SELU_ALPHA) * _SELU_SCALE
+
+
+@og.front_door_for(Softplus)
+def softplus(x: og.NodeLike, beta: float = 1.0) -> og.Node:
+    """Smooth the positive part: log(1 + exp(beta * x)) / beta, without overflow: (…) -> (…).
+
+    The larger `beta`, the closer to `relu`. Integers give the default float.
+
+    Raises
+    ------
+    ArgumentError
+        Where `beta` is no positive number.
+    """
+    (node,) = og.promote(x, floating=True, what="softplus")
+    return og.apply(og.make_op(Softplus, beta=beta), node)
+
+
+def log_sigmoid(x: og.NodeLike) -> og.Node:
+    """Take the logarithm of the sigmoid: -log(1 + exp(-x)), exact where the sigmoid would round to 0 or 1."""
+    (node,) = og.promote(x, floating=True, what="log_sigmoid")
+    return -softplus(-node)
+
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+# far beyond where the sigmoid and its derivatives are 0 in every dtype, and in the range of each
+_SATURATED = 1000.0
+
+
+def _sigmoid_into(y: og.Array, x: og.Array) -> None:
+    np.negative(x, out=y)
+    np.exp(y, out=y)  # infinite for large -x, where 1 / (1 + inf) is 0 as it should be
+    np.add(y, 1, out=y)
+    np.reciprocal(y, out=y)
 
 
 def _ordered(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -147,42 +325,12 @@ def _ordered(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype
 
 
+def _nonzero(rng: np.random.Generator, shape: tuple[int, ...]) -> og.Array:
+    return np.asarray(rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape))
+
+
 def _away_from_zero(rng: np.random.Generator) -> Iterable[og.Sample]:
     for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-        x = rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape)
-        yield og.Sample((x,), id=f"{len(shape)}-d")
+        yield og.Sample((_nonzero(rng, shape),), id=f"{len(shape)}-d")
     yield og.Sample((rng.integers(-5, 5, (2, 3)),), id="integers")
     yield og.Sample((rng.normal(size=(2, 3)) * 1j,), raises=og.DtypeError, id="complex")
-
-
-relu: Unary = og.front_door(Relu)
-
-
-@og.front_door_for(Softmax)
-def softmax(x: og.NodeLike, axis: int = -1) -> og.Node:
-    """Normalize exponentials along `axis`: exp(x) / sum(exp(x)), without overflow.
-
-    Integers give the default float.
-
-    Raises
-    ------
-    ArgumentError
-        For an axis out of range, as any is for a scalar.
-    """
-    (node,) = og.promote(x, floating=True, what="softmax")
-    return og.apply(og.make_op(Softmax, axis=axis), node)
-
-
-@og.front_door_for(LogSoftmax)
-def log_softmax(x: og.NodeLike, axis: int = -1) -> og.Node:
-    """Take the logarithm of softmax along `axis`: x - log(sum(exp(x))), without overflow.
-
-    Integers give the default float.
-
-    Raises
-    ------
-    ArgumentError
-        For an axis out of range, as any is for a scalar.
-    """
-    (node,) = og.promote(x, floating=True, what="log_softmax")
-    return og.apply(og.make_op(LogSoftmax, axis=axis), node)
