@@ -1,76 +1,45 @@
-"""Optimizers: from a loss to the new values of its variables, as graphs.
+"""Optimizers: from a loss to the new values of its variables.
 
-``rt.compile([x], [loss], updates=optimizers.Adam().minimize(loss))`` is a training step.
+``rt.compile([x], [loss], updates=optimizers.Adam().minimize(loss))`` is a training step as a program;
+``optimizers.Adam().optimize(loss, {x: data})`` takes one in the graph's run time. ``updates`` takes gradients
+that were clipped, or come from elsewhere.
 """
 
 import math
-import threading
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 import opgraph as og
-from opgraph_nn._checks import check_number
-from opgraph_nn._dtypes import at_least_float32
+from opgraph_nn._checks import check_numbers
+from opgraph_nn._gradients import clip_by_global_norm, clip_by_value, global_norm, gradients
+from opgraph_nn._optimizer import Optimizer
+from opgraph_nn.ops.activation import relu
 
-_making_slots = threading.Lock()  # two threads that ask for one slot get one
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamOptimizer",
+    "AdamW",
+    "GradientDescentOptimizer",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSProp",
+    "RMSPropOptimizer",
+    "clip_by_global_norm",
+    "clip_by_value",
+    "global_norm",
+    "gradients",
+]
 
-
-class Optimizer(ABC):
-    """What optimizers share: `minimize`, and the slots in which they keep a state beside a variable."""
-
-    def minimize(self, loss: og.Node, variables: Iterable[og.Variable] | None = None) -> dict[og.Variable, og.Node]:
-        """Return the new values that a step takes, for the `updates` of ``rt.compile``.
-
-        Parameters
-        ----------
-        loss : Node, (…)
-            What is to fall; the sum of its elements, where it has several.
-        variables : iterable of Variable, optional
-            What to change; by default the trainable variables on which `loss` depends.
-
-        Returns
-        -------
-        dict
-            New value by variable: `variables` and the optimizer's slots, which it makes once and finds
-            again when it is asked again. Slots begin as zeros, and are zeros again after
-            ``graph.initialize_variables()``.
-
-        Raises
-        ------
-        GradientError
-            Where `loss` does not depend on one of `variables`, or on no trainable variable at all.
-        ArgumentError
-            Where one of `variables` is no variable.
-        """
-        with og.placing("minimize", og.user_source()):
-            gradients = _gradients(loss, variables)
-            # a slot is named after its variable alone, not after the present name scope
-            with loss.graph.as_default_graph():
-                return self._updates(gradients)
-
-    @abstractmethod
-    def _updates(self, gradients: Mapping[og.Variable, og.Node]) -> dict[og.Variable, og.Node]:
-        """Return the new values of the variables that have `gradients`, and of their slots."""
-
-    def _moment(self, variable: og.Variable, name: str) -> og.Variable:
-        """Return the slot for a moment of the gradients of `variable`."""
-        dtype = at_least_float32(variable.dtype)
-        return self._slot(variable, f"{variable.name}/{name}", variable.shape, dtype)
-
-    def _slot(self, owner: og.Variable | og.Graph, name: str, shape: og.Shape, dtype: np.dtype[Any]) -> og.Variable:
-        """Return what is kept for `owner` as `name`: zeros to begin with."""
-        with _making_slots:
-            slots = owner.slots.setdefault(self, {})
-            if name not in slots:
-                slots[name] = og.Variable(
-                    _zeros(shape), name=name, trainable=False, dtype=dtype, slot=True, initializer=_zeros
-                )
-            return slots[name]
+Gradients = Mapping[og.Variable, og.Node]
+Updates = dict[og.Variable, og.Node]
 
 
+@dataclass(frozen=True, eq=False)
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= learning_rate * g.
 
@@ -80,7 +49,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Node, ()
         Not negative.
     momentum : float
         From 0 to below 1.
@@ -88,25 +57,124 @@ class SGD(Optimizer):
         Look ahead along the momentum, which must not be 0.
     """
 
-    def __init__(self, learning_rate: float, momentum: float = 0.0, nesterov: bool = False) -> None:
-        with og.placing("SGD", og.user_source()):
-            self.learning_rate = check_number("learning_rate", learning_rate, "[0, inf)")
-            self.momentum = check_number("momentum", momentum, "[0, 1)")
-            self.nesterov = bool(nesterov)
-            if self.nesterov and not self.momentum:
-                raise og.ArgumentError("nesterov needs a momentum above 0")
+    learning_rate: float | og.Node
+    momentum: float = 0.0
+    nesterov: bool = False
 
-    def _updates(self, gradients: Mapping[og.Variable, og.Node]) -> dict[og.Variable, og.Node]:
-        updates = {}
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, momentum="[0, 1)")
+        if self.nesterov and not self.momentum:
+            raise og.ArgumentError("nesterov needs a momentum above 0")
+
+    def _updates(self, gradients: Gradients) -> Updates:
+        updates: Updates = {}
         for w, g in gradients.items():
             if self.momentum:
                 slot = self._moment(w, "sgd_momentum")
                 updates[slot] = v = slot * self.momentum + g
                 g = g + v * self.momentum if self.nesterov else v
-            updates[w] = _descended(w, g * self.learning_rate)
+            updates[w] = _descended(w, g * self._rate(g.dtype))
         return updates
 
 
+class Momentum(SGD):
+    """`SGD` with a momentum, which is 0.9 unless given."""
+
+    def __init__(self, learning_rate: float | og.Node, momentum: float = 0.9, nesterov: bool = False) -> None:
+        super().__init__(learning_rate, momentum, nesterov)
+
+
+class Nesterov(SGD):
+    """`SGD` with Nesterov's momentum, which is 0.9 unless given."""
+
+    def __init__(self, learning_rate: float | og.Node, momentum: float = 0.9) -> None:
+        super().__init__(learning_rate, momentum, nesterov=True)
+
+
+@dataclass(frozen=True, eq=False)
+class RMSProp(Optimizer):
+    """RMSProp: steps by the gradient over the root of the mean of its squares.
+
+    s = rho * s + (1 - rho) * g**2; w -= learning_rate * g / (sqrt(s) + epsilon) (Hinton, "Neural networks
+    for machine learning", 2012, lecture 6e). With `momentum`, v = momentum * v + what w would lose, and
+    w -= v. If `centered`, a = rho * a + (1 - rho) * g too, and s - a**2 stands for s under the root (Graves,
+    "Generating sequences with recurrent neural networks", 2013, equations 38 to 45).
+
+    The learning rate goes into the momentum, as in TensorFlow; epsilon stands outside of the root, as in
+    PyTorch.
+
+    Parameters
+    ----------
+    learning_rate : float or Node, ()
+        Not negative.
+    rho, momentum : float
+        From 0 to below 1.
+    epsilon : float
+        Not negative.
+    centered : bool
+        Divide by the deviation of the gradients, not by the root of their mean square.
+    """
+
+    learning_rate: float | og.Node = 1e-3
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, rho="[0, 1)", momentum="[0, 1)", epsilon="[0, inf)")
+
+    def _updates(self, gradients: Gradients) -> Updates:
+        updates: Updates = {}
+        for w, g in gradients.items():
+            square_slot = self._moment(w, "rmsprop_square")
+            updates[square_slot] = s = square_slot * self.rho + g * g * (1 - self.rho)
+            if self.centered:
+                mean_slot = self._moment(w, "rmsprop_mean")
+                updates[mean_slot] = mean = mean_slot * self.rho + g * (1 - self.rho)
+                s = relu(s - mean * mean)  # rounding may take it below 0
+            change = g / (og.sqrt(s) + self.epsilon) * self._rate(g.dtype)
+            if self.momentum:
+                slot = self._moment(w, "rmsprop_momentum")
+                updates[slot] = change = slot * self.momentum + change
+            updates[w] = _descended(w, change)
+        return updates
+
+
+@dataclass(frozen=True, eq=False)
+class Adagrad(Optimizer):
+    """Adagrad: steps by the gradient over the root of the sum of all its squares.
+
+    s = s + g**2; w -= learning_rate * g / (sqrt(s) + epsilon) (Duchi et al., "Adaptive subgradient methods
+    for online learning and stochastic optimization", 2011, figure 1; epsilon as in PyTorch).
+
+    Parameters
+    ----------
+    learning_rate : float or Node, ()
+        Not negative.
+    epsilon : float
+        Not negative.
+    """
+
+    learning_rate: float | og.Node = 1e-2
+    epsilon: float = 1e-10
+
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, epsilon="[0, inf)")
+
+    def _updates(self, gradients: Gradients) -> Updates:
+        updates: Updates = {}
+        for w, g in gradients.items():
+            slot = self._moment(w, "adagrad_square")
+            updates[slot] = s = slot + g * g
+            updates[w] = _descended(w, g / (og.sqrt(s) + self.epsilon) * self._rate(g.dtype))
+        return updates
+
+
+@dataclass(frozen=True, eq=False)
 class Adam(Optimizer):
     """Adam: steps by the first moment of the gradients over the root of the second.
 
@@ -118,7 +186,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Node, ()
         Not negative.
     beta1, beta2 : float
         From 0 to below 1.
@@ -126,60 +194,98 @@ class Adam(Optimizer):
         Not negative.
     """
 
-    def __init__(
-        self, learning_rate: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
-    ) -> None:
-        with og.placing("Adam", og.user_source()):
-            self.learning_rate = check_number("learning_rate", learning_rate, "[0, inf)")
-            self.beta1 = check_number("beta1", beta1, "[0, 1)")
-            self.beta2 = check_number("beta2", beta2, "[0, 1)")
-            self.epsilon = check_number("epsilon", epsilon, "[0, inf)")
+    learning_rate: float | og.Node = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
 
-    def _updates(self, gradients: Mapping[og.Variable, og.Node]) -> dict[og.Variable, og.Node]:
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, beta1="[0, 1)", beta2="[0, 1)", epsilon="[0, inf)")
+
+    def _updates(self, gradients: Gradients) -> Updates:
         step = self._slot(og.get_default_graph(), "adam_step", og.Shape(), np.dtype(np.int64))
         t = step + 1
         # in float64: after a million steps, float32 could not tell beta2**t from its neighbours
-        rate = self.learning_rate / _one_minus_power(self.beta1, t)
+        rate = self._rate(np.dtype(np.float64)) / _one_minus_power(self.beta1, t)
         root = og.sqrt(_one_minus_power(self.beta2, t))
-        updates: dict[og.Variable, og.Node] = {step: t}
+        updates: Updates = {step: t}
         for w, g in gradients.items():
             m_slot, v_slot = self._moment(w, "adam_m"), self._moment(w, "adam_v")
-            dtype = m_slot.dtype
-            g = og.cast(g, dtype)
             updates[m_slot] = m = m_slot * self.beta1 + g * (1 - self.beta1)
             updates[v_slot] = v = v_slot * self.beta2 + g * g * (1 - self.beta2)
-            scaled = m / (og.sqrt(v) / og.cast(root, dtype) + self.epsilon)
-            updates[w] = _descended(w, scaled * og.cast(rate, dtype))
+            updates[w] = _descended(w, self._change(w, m, v, rate, root))
         return updates
 
-
-def _gradients(loss: og.Node, variables: Iterable[og.Variable] | None) -> dict[og.Variable, og.Node]:
-    """Return the gradients of the sum of `loss` with respect to `variables`, or those that count by default."""
-    if not isinstance(loss, og.Node):
-        raise og.GradientError(f"loss must be a node, not {loss!r}")
-    if variables is None:
-        trainable = [v for v in loss.graph.get_variables() if og.is_differentiable(v.dtype)]
-        found = zip(trainable, og.grad(loss, trainable, unconnected="none"), strict=True)
-        gradients = {variable: g for variable, g in found if g is not None}
-        if not gradients:
-            raise og.GradientError(f"{loss!r} depends on no trainable variable")
-        return gradients
-    if isinstance(variables, og.Node):
-        raise og.ArgumentError(f"variables is a list of variables; write [{variables.name}] for {variables!r}")
-    chosen = list(variables)
-    for variable in chosen:
-        if not isinstance(variable, og.Variable):
-            raise og.ArgumentError(f"variables holds {variable!r}, which is no variable")
-    chosen = list(dict.fromkeys(chosen))
-    gradients = dict(zip(chosen, og.grad(loss, chosen, unconnected="none"), strict=True))
-    for variable, g in gradients.items():
-        if g is None:
-            raise og.GradientError(f"{loss!r} does not depend on {variable!r}; leave it out of variables")
-    return gradients
+    def _change(self, w: og.Variable, m: og.Node, v: og.Node, rate: og.Node, root: og.Node) -> og.Node:
+        """Return what `w` loses: by its moments, learning_rate / (1 - beta1**t) and sqrt(1 - beta2**t)."""
+        return m / (og.sqrt(v) / og.cast(root, v.dtype) + self.epsilon) * og.cast(rate, m.dtype)
 
 
-def _zeros(shape: Any, rng: np.random.Generator | None = None) -> og.Array:
-    return np.zeros(shape, np.int8)  # which goes into every dtype
+@dataclass(frozen=True, eq=False)
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay: w loses learning_rate * weight_decay * w besides.
+
+    (Loshchilov & Hutter, "Decoupled weight decay regularization", 2019, algorithm 2; scaled by the learning
+    rate as in PyTorch.)
+
+    Parameters
+    ----------
+    learning_rate : float or Node, ()
+        Not negative.
+    beta1, beta2 : float
+        From 0 to below 1.
+    epsilon, weight_decay : float
+        Not negative.
+    """
+
+    weight_decay: float = 1e-2
+
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, weight_decay="[0, inf)")
+
+    def _change(self, w: og.Variable, m: og.Node, v: og.Node, rate: og.Node, root: og.Node) -> og.Node:
+        decay = og.cast(w, m.dtype) * self.weight_decay * self._rate(m.dtype)
+        return super()._change(w, m, v, rate, root) + decay
+
+
+class GradientDescentOptimizer(SGD):
+    """`SGD` by the name and signature of the Graph/RunTime framework."""
+
+    _rate_name = "alpha"
+
+    def __init__(self, alpha: float | og.Node) -> None:
+        super().__init__(alpha)
+
+
+class RMSPropOptimizer(RMSProp):
+    """`RMSProp` by the name and signature of the Graph/RunTime framework."""
+
+    _rate_name = "alpha"
+
+    def __init__(
+        self, alpha: float | og.Node = 1e-3, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7
+    ) -> None:
+        super().__init__(alpha, rho, momentum, epsilon)
+
+
+class AdamOptimizer(Adam):
+    """`Adam` by the name, signature and formula of the Graph/RunTime framework.
+
+    w -= alpha * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + epsilon), where epsilon is not divided by
+    the correction of v (Kingma & Ba 2015, end of section 2), as in TensorFlow.
+    """
+
+    _rate_name = "alpha"
+
+    def __init__(
+        self, alpha: float | og.Node = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    ) -> None:
+        super().__init__(alpha, beta1, beta2, epsilon)
+
+    def _change(self, w: og.Variable, m: og.Node, v: og.Node, rate: og.Node, root: og.Node) -> og.Node:
+        return m / (og.sqrt(v) + self.epsilon) * og.cast(rate * root, m.dtype)
 
 
 def _descended(w: og.Variable, change: og.Node) -> og.Node:
