@@ -15,6 +15,8 @@ RANDOM = [
     initializers.GlorotNormalInitializer,
     initializers.HeUniformInitializer,
     initializers.HeNormalInitializer,
+    initializers.LecunUniformInitializer,
+    initializers.LecunNormalInitializer,
 ]
 
 
@@ -52,6 +54,11 @@ def test_fans_are_channels_times_the_receptive_field(shape, expected):
         (initializers.GlorotNormalInitializer(), lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
         (initializers.HeUniformInitializer(), lambda fan_in, fan_out: 2 / fan_in),
         (initializers.HeNormalInitializer(), lambda fan_in, fan_out: 2 / fan_in),
+        (initializers.HeUniformInitializer(transposed=True), lambda fan_in, fan_out: 2 / fan_out),
+        (initializers.HeNormalInitializer(transposed=True), lambda fan_in, fan_out: 2 / fan_out),
+        (initializers.GlorotNormalInitializer(transposed=True), lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+        (initializers.LecunUniformInitializer(), lambda fan_in, fan_out: 1 / fan_in),
+        (initializers.LecunNormalInitializer(), lambda fan_in, fan_out: 1 / fan_in),
     ],
 )
 def test_scaled_values_have_mean_zero_and_the_published_variance(initializer, variance, shape, fan_in, fan_out):
@@ -67,6 +74,7 @@ def test_scaled_values_have_mean_zero_and_the_published_variance(initializer, va
     [
         (initializers.GlorotUniformInitializer(), math.sqrt(6 / 500)),
         (initializers.HeUniformInitializer(), math.sqrt(6 / 300)),
+        (initializers.LecunUniformInitializer(), math.sqrt(3 / 300)),
         (initializers.RandomUniformInitializer(-0.25, 0.25), 0.25),
     ],
 )
@@ -91,7 +99,7 @@ def test_truncated_values_stay_within_two_deviations():
     np.testing.assert_allclose([values.mean(), values.std()], [3.0, deviation], rtol=0.01)
 
 
-@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize("kind", [*RANDOM, initializers.OrthogonalInitializer])
 def test_a_seed_gives_the_same_values_whatever_the_generator(kind):
     initializer = kind(seed=11)
     values = initializer((2, 3))
@@ -100,7 +108,7 @@ def test_a_seed_gives_the_same_values_whatever_the_generator(kind):
     assert (kind(seed=12)((2, 3)) != values).any()
 
 
-@pytest.mark.parametrize("kind", RANDOM)
+@pytest.mark.parametrize("kind", [*RANDOM, initializers.OrthogonalInitializer])
 def test_without_a_seed_the_generator_decides(kind):
     initializer = kind()
     np.testing.assert_array_equal(initializer((2, 3), generator()), initializer((2, 3), generator()))
@@ -113,6 +121,37 @@ def test_without_a_seed_the_generator_decides(kind):
 @pytest.mark.parametrize("shape", [(), (0, 3), (0, 0), (4,)])
 def test_small_shapes_are_no_exception(kind, shape):
     assert np.shape(kind()(shape, generator())) == shape
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (2, 3, 4, 5), (0, 3), (1, 4)])
+def test_orthogonal_rows_or_columns_have_the_length_of_the_gain(shape):
+    values = initializers.OrthogonalInitializer(gain=1.5)(shape, generator())
+    assert values.shape == shape
+    matrix = values.reshape(-1, shape[-1])
+    product = matrix @ matrix.T if len(matrix) < shape[-1] else matrix.T @ matrix
+    np.testing.assert_allclose(product, 2.25 * np.eye(len(product)), atol=1e-14)
+
+
+def test_orthogonal_matrices_are_all_alike_probable():
+    rng = generator()
+    draws = np.array([initializers.OrthogonalInitializer()((3, 2), rng) for _ in range(4000)])
+    # each entry has mean 0 and variance 1/3; without the signs of the factors the first would not
+    np.testing.assert_allclose(draws.mean(0), 0, atol=5 * math.sqrt(1 / 3 / 4000))
+    np.testing.assert_allclose((draws**2).mean(0), 1 / 3, rtol=0.1)
+
+
+@pytest.mark.parametrize("shape", [(), (4,)])
+def test_a_vector_is_not_orthogonal(shape):
+    with pytest.raises(og.ShapeError, match="OrthogonalInitializer: .* must have two dimensions or more"):
+        initializers.OrthogonalInitializer()(shape)
+
+
+def test_the_names_and_signatures_of_the_graph_runtime_framework_hold():
+    truncated = initializers.TruncatedNormalInitializer(mean=1.0, stddev=0.1, seed=3)
+    assert abs(truncated((30, 20)).mean() - 1) < 0.02
+    assert initializers.RandomUniformInitializer(minval=2.0, maxval=3.0)([4, 5]).min() >= 2
+    for kind in RANDOM:
+        assert kind(seed=1)([2, 3]).shape == (2, 3)
 
 
 def test_variables_take_what_initializers_give(graph):
@@ -136,6 +175,7 @@ def test_variables_take_what_initializers_give(graph):
         (lambda: initializers.RandomUniformInitializer("a"), r"Uniform.*: minval must be a number.*, not 'a'"),
         (lambda: initializers.HeNormalInitializer(seed=-1), "He.*: seed must be an integer from 0 or None, not -1"),
         (lambda: initializers.GlorotNormalInitializer(seed=0.5), "Glorot.*: seed must be an integer from 0 or None"),
+        (lambda: initializers.OrthogonalInitializer("1"), r"Orthogonal.*: gain must be a number in .*, not '1'"),
         (lambda: initializers.ConstantInitializer([1, 2]), r"Constant.*: value must be a number.*, not \[1, 2\]"),
     ],
 )

@@ -9,12 +9,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 import opgraph as og
-from opgraph_nn._checks import check_number
+from opgraph_nn._checks import check_numbers
 
 Shape = Sequence[int]
 Generator = np.random.Generator
@@ -43,10 +42,11 @@ class ConstantInitializer:
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_numbers(self, value="[-inf, inf]")
+        with og.placing(type(self).__name__, og.user_source()):
+            check_numbers(self, value="[-inf, inf]")
 
     def __call__(self, shape: Shape, rng: Generator | None = None) -> og.Array:
-        return np.full(shape, float(self.value))
+        return np.full(shape, self.value)
 
 
 class RandomInitializer(ABC):
@@ -56,8 +56,12 @@ class RandomInitializer(ABC):
 
     def __post_init__(self) -> None:
         with og.placing(type(self).__name__, og.user_source()):
-            if self.seed is not None and (not isinstance(self.seed, int | np.integer) or self.seed < 0):
-                raise og.ArgumentError(f"seed must be an integer from 0 or None, not {self.seed!r}")
+            self._check()
+
+    def _check(self) -> None:
+        """Raise `ArgumentError` for a parameter out of range; numbers become floats."""
+        if self.seed is not None and (not isinstance(self.seed, int | np.integer) or self.seed < 0):
+            raise og.ArgumentError(f"seed must be an integer from 0 or None, not {self.seed!r}")
 
     def __call__(self, shape: Shape, rng: Generator | None = None) -> og.Array:
         if self.seed is not None or rng is None:
@@ -77,9 +81,10 @@ class RandomUniformInitializer(RandomInitializer):
     maxval: float = 0.05
     seed: int | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_numbers(self, minval="(-inf, inf)", maxval=f"[{self.minval}, inf)")
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, minval="(-inf, inf)")
+        check_numbers(self, maxval=f"[{self.minval}, inf)")
 
     def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
         return rng.uniform(self.minval, self.maxval, shape)
@@ -93,28 +98,20 @@ class RandomNormalInitializer(RandomInitializer):
     stddev: float = 1.0
     seed: int | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_numbers(self, mean="(-inf, inf)", stddev="[0, inf)")
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, mean="(-inf, inf)", stddev="[0, inf)")
 
     def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
         return rng.normal(self.mean, self.stddev, shape)
 
 
 @dataclass(frozen=True)
-class TruncatedNormalInitializer(RandomInitializer):
+class TruncatedNormalInitializer(RandomNormalInitializer):
     """Draw from the normal distribution, again where a value is over two `stddev` from the `mean`.
 
     So the values deviate by 0.880 `stddev` in the end.
     """
-
-    mean: float = 0.0
-    stddev: float = 1.0
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_numbers(self, mean="(-inf, inf)", stddev="[0, inf)")
 
     def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
         values = np.asarray(rng.standard_normal(shape))
@@ -124,56 +121,102 @@ class TruncatedNormalInitializer(RandomInitializer):
 
 
 @dataclass(frozen=True)
-class GlorotUniformInitializer(RandomInitializer):
+class ScaledInitializer(RandomInitializer):
+    """What initializers share that go by the `fans` of a kernel.
+
+    `transposed` says that the kernel serves the transposed convolution, where its two fans change places.
+    """
+
+    seed: int | None = None
+    transposed: bool = False
+
+    def fans(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return the fans of a kernel, not below 1: they are 0 only where there is nothing to draw."""
+        fan_in, fan_out = (max(fan, 1) for fan in fans(shape))
+        return (fan_out, fan_in) if self.transposed else (fan_in, fan_out)
+
+
+class GlorotUniformInitializer(ScaledInitializer):
     """Draw evenly from ±sqrt(6 / (fan_in + fan_out)).
 
     Keeps the variance of signals and of gradients from layer to layer under tanh (Glorot & Bengio,
     "Understanding the difficulty of training deep feedforward neural networks", 2010, equation 16).
     """
 
-    seed: int | None = None
-
     def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
-        limit = math.sqrt(6 / _at_least_1(sum(fans(shape))))
-        return rng.uniform(-limit, limit, shape)
+        return _uniform(shape, rng, 2 / sum(self.fans(shape)))
 
 
-@dataclass(frozen=True)
-class GlorotNormalInitializer(RandomInitializer):
+class GlorotNormalInitializer(ScaledInitializer):
     """Draw from the normal distribution of variance 2 / (fan_in + fan_out).
 
     As `GlorotUniformInitializer` (Glorot & Bengio 2010, equation 12).
     """
 
-    seed: int | None = None
-
     def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
-        return rng.normal(0.0, math.sqrt(2 / _at_least_1(sum(fans(shape)))), shape)
+        return _normal(shape, rng, 2 / sum(self.fans(shape)))
 
 
-@dataclass(frozen=True)
-class HeUniformInitializer(RandomInitializer):
+class HeUniformInitializer(ScaledInitializer):
     """Draw evenly from ±sqrt(6 / fan_in), the variance of `HeNormalInitializer`."""
 
-    seed: int | None = None
-
     def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
-        limit = math.sqrt(6 / _at_least_1(fans(shape)[0]))
-        return rng.uniform(-limit, limit, shape)
+        return _uniform(shape, rng, 2 / self.fans(shape)[0])
 
 
-@dataclass(frozen=True)
-class HeNormalInitializer(RandomInitializer):
+class HeNormalInitializer(ScaledInitializer):
     """Draw from the normal distribution of variance 2 / fan_in.
 
     Keeps the variance of signals from layer to layer under ReLU (He et al., "Delving deep into
     rectifiers", 2015, equation 10).
     """
 
-    seed: int | None = None
+    def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
+        return _normal(shape, rng, 2 / self.fans(shape)[0])
+
+
+class LecunUniformInitializer(ScaledInitializer):
+    """Draw evenly from ±sqrt(3 / fan_in), the variance of `LecunNormalInitializer`."""
 
     def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
-        return rng.normal(0.0, math.sqrt(2 / _at_least_1(fans(shape)[0])), shape)
+        return _uniform(shape, rng, 1 / self.fans(shape)[0])
+
+
+class LecunNormalInitializer(ScaledInitializer):
+    """Draw from the normal distribution of variance 1 / fan_in.
+
+    Keeps the variance of signals through a layer without activation, and under SELU (LeCun et al.,
+    "Efficient backprop", 1998, equation 16).
+    """
+
+    def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
+        return _normal(shape, rng, 1 / self.fans(shape)[0])
+
+
+@dataclass(frozen=True)
+class OrthogonalInitializer(RandomInitializer):
+    """Draw a matrix whose rows or columns, the fewer of them, are orthogonal and of length `gain`.
+
+    Of all such matrices each is as likely (Saxe et al., "Exact solutions to the nonlinear dynamics of
+    learning in deep linear neural networks", 2014; the signs after Mezzadri, "How to generate random
+    matrices from the classical compact groups", 2007, section 5). A kernel counts as the matrix of all its
+    axes but the last by the last.
+    """
+
+    gain: float = 1.0
+    seed: int | None = None
+
+    def _check(self) -> None:
+        super()._check()
+        check_numbers(self, gain="(-inf, inf)")
+
+    def draw(self, shape: tuple[int, ...], rng: Generator) -> og.Array:
+        if len(shape) < 2:
+            raise og.ShapeError(f"OrthogonalInitializer: {shape} must have two dimensions or more")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain)
+        return np.reshape(q if rows >= columns else q.T, shape)
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -183,7 +226,9 @@ def fans(shape: Shape) -> tuple[int, int]:
     ----------
     shape
         ``[in, out]`` of a dense kernel; ``[kh, kw, in, out]`` of a convolution's, whose fans are the
-        channels times the receptive field kh * kw. A vector counts as both its size, a scalar as 1.
+        channels times the receptive field kh * kw. A vector counts as both its size, a scalar as 1. The
+        kernel of a transposed convolution is that of the convolution it transposes: there the first fan is
+        of the outputs, the second of the inputs.
     """
     if len(shape) < 2:
         return (math.prod(shape), math.prod(shape))
@@ -191,11 +236,10 @@ def fans(shape: Shape) -> tuple[int, int]:
     return (channels_in * math.prod(field), channels_out * math.prod(field))
 
 
-def _at_least_1(fan: int) -> int:
-    return max(fan, 1)  # 0 only where there is nothing to draw
+def _uniform(shape: tuple[int, ...], rng: Generator, variance: float) -> og.Array:
+    limit = math.sqrt(3 * variance)
+    return rng.uniform(-limit, limit, shape)
 
 
-def _check_numbers(initializer: Any, **intervals: str) -> None:
-    with og.placing(type(initializer).__name__, og.user_source()):
-        for name, interval in intervals.items():
-            check_number(name, getattr(initializer, name), interval)
+def _normal(shape: tuple[int, ...], rng: Generator, variance: float) -> og.Array:
+    return rng.normal(0.0, math.sqrt(variance), shape)
