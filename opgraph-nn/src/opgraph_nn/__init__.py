@@ -1,10 +1,10 @@
-"""opgraph-nn: neural-network ops, initializers and optimizers for opgraph.
+"""opgraph-nn: neural-network ops, layers, initializers and optimizers for opgraph.
 
 The ops answer under `opgraph` too, ``og.relu``; imported from here they are typed.
 """
 
 import opgraph as og
-from opgraph_nn import initializers, optimizers
+from opgraph_nn import initializers, layers, learner, optimizers
 from opgraph_nn.ops.activation import elu, leaky_relu, log_sigmoid, relu, selu, sigmoid, silu, softplus
 from opgraph_nn.ops.batch_norm import batch_norm, fused_batch_norm
 from opgraph_nn.ops.dropout import dropout
@@ -24,7 +24,9 @@ __all__ = [
     "huber_loss",
     "initializers",
     "l2norm",
+    "layers",
     "leaky_relu",
+    "learner",
     "log_sigmoid",
     "log_softmax",
     "mse_loss",

@@ -34,6 +34,13 @@ def check_numbers(owner: object, **intervals: str) -> None:
         object.__setattr__(owner, name, check_number(name, getattr(owner, name), interval))
 
 
+def check_sizes(**sizes: object) -> None:
+    """Raise `ArgumentError` where one of `sizes` is no integer from 0."""
+    for name, size in sizes.items():
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 0:
+            raise og.ArgumentError(f"{name} must be an integer from 0, not {size!r}")
+
+
 def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return `dtype`; raise `DtypeError` where it is no floating-point one."""
     if dtype.kind != "f":
