@@ -1,7 +1,6 @@
 """Steps of training that run at once: optimize, compute_gradients, apply_gradients."""
 
 import gc
-import itertools
 import threading
 import weakref
 
@@ -199,10 +198,10 @@ def test_an_optimizer_that_took_steps_keeps_no_graph_alive():
 def test_the_number_of_steps_that_are_remembered_is_bounded(graph):
     x, _, _, loss = model()
     sgd = optimizers.SGD(0.0)
-    others = [og.placeholder((), name=f"p{i}") for i in range(5)]
-    for chosen in itertools.product([False, True], repeat=5):
-        sgd.optimize(loss, {x: DATA} | {p: 0 for p, use in zip(others, chosen, strict=True) if use})
-    assert 1 < len(graph.executables[sgd]) < 32
+    losses = [loss * float(i) for i in range(20)]
+    for each in losses:
+        sgd.optimize(each, {x: DATA})
+    assert len(graph.executables[sgd]) == 16
 
 
 def test_threads_take_their_steps_one_after_the_other():
@@ -245,9 +244,9 @@ def test_what_cannot_be_optimized_is_named(method):
     function = getattr(optimizers.SGD(0.1), method)
     with pytest.raises(og.FeedError, match="placeholder 'x'"):
         function(loss)
-    with pytest.raises(og.FeedError, match=f"{method}: feed_dict is a mapping from placeholders to values, not a list"):
+    with pytest.raises(og.FeedError, match="feeds are a mapping from placeholders to values, not a list"):
         function(loss, [DATA])
-    with pytest.raises(og.FeedError, match="placeholders, not 'x'"):
+    with pytest.raises(og.FeedError, match="by placeholders, not by 'x'"):
         function(loss, {"x": DATA})
     with pytest.raises(og.GradientError, match=f"{method}: loss must be a node, not 1.0"):
         function(1.0, {x: DATA})

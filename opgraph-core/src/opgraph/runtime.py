@@ -178,7 +178,7 @@ class RunTime:
             changed = _checked_updates(updates or {})
             _check_inputs(chosen or [])
             _check_nodes([*nodes, *changed, *(chosen or [])])
-            program = Program(self, Executable(nodes, changed, self.settings), chosen)
+            program = Program(self, Executable(nodes, changed, self.settings), chosen, nodes)
             missing = [p for p in program.placeholders if p not in set(program.inputs)]
             if missing:
                 raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
@@ -371,9 +371,16 @@ class Program:
         Those that are read or written.
     """
 
-    def __init__(self, runtime: RunTime, executable: Executable, inputs: Sequence[Placeholder] | None = None) -> None:
+    def __init__(
+        self,
+        runtime: RunTime,
+        executable: Executable,
+        inputs: Sequence[Placeholder] | None = None,
+        fetches: Iterable[Node] = (),
+    ) -> None:
         self._runtime = runtime
         self._executable = executable
+        self._fetches = [weakref.ref(node) for node in fetches]
         self.placeholders = executable.placeholders
         self.variables = executable.variables
         self.inputs = self.placeholders if inputs is None else tuple(inputs)
@@ -397,7 +404,12 @@ class Program:
         with placing("program", user_source()):
             cycle = open_cycle(self._runtime) or self._runtime._begin(feed_dict)
             graph = (*self.placeholders, *self.variables)[0].graph if self.placeholders or self.variables else None
-            return self._runtime._advance(self._executable, feed_dict, graph, cycle)
+            values = self._runtime._advance(self._executable, feed_dict, graph, cycle)
+            for ref, value in zip(self._fetches, values, strict=True):
+                node = ref()
+                if node is not None:
+                    cycle.computed(node, value)
+        return values
 
     def __repr__(self) -> str:
         structure = self._executable.structure

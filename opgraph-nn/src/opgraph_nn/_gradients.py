@@ -74,10 +74,12 @@ def global_norm(gradients: Mapping[_Key, og.Node]) -> og.Node:
     return og.cast(_norm(gradients.values()), dtype)
 
 
-def find_gradients(loss: og.Node, variables: Iterable[og.Variable] | None) -> dict[og.Variable, og.Node]:
-    """Return what `gradients` does; an error leaves it unplaced."""
+def find_gradients(
+    loss: og.Node, variables: Iterable[og.Variable] | None, stopped: Iterable[og.Node] = ()
+) -> dict[og.Variable, og.Node]:
+    """Return what `gradients` does, with nothing flowing through `stopped`; an error leaves it unplaced."""
     chosen = chosen_variables(loss, variables)
-    found = dict(zip(chosen, og.grad(loss, chosen, unconnected="none"), strict=True))
+    found = dict(zip(chosen, og.grad(loss, chosen, stopped=stopped, unconnected="none"), strict=True))
     connected = {variable: g for variable, g in found.items() if g is not None}
     if variables is None and not connected:
         raise og.GradientError(f"{loss!r} depends on no trainable variable")

@@ -4,7 +4,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -112,8 +112,7 @@ class Optimizer(ABC):
             As `minimize` does.
         """
         with og.placing("optimize", og.user_source()):
-            step = self._objective_step("optimize", objective, feed_dict, var_list)
-            return step.run(feed_dict or {})[0]
+            return self._objective_step("optimize", objective, var_list).program.feed(feed_dict)[0]
 
     def compute_gradients(
         self, objective: og.Node, feed_dict: Feeds | None = None, var_list: Iterable[og.Variable] | None = None
@@ -123,8 +122,8 @@ class Optimizer(ABC):
         Parameters and errors are those of `optimize`. `apply_gradients` takes what this returns.
         """
         with og.placing("compute_gradients", og.user_source()):
-            step = self._objective_step("compute_gradients", objective, feed_dict, var_list)
-            return list(zip(step.run(feed_dict or {}), step.variables, strict=True))
+            step = self._objective_step("compute_gradients", objective, var_list)
+            return list(zip(step.program.feed(feed_dict)[1:], step.variables, strict=True))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[ArrayLike, og.Variable]]) -> None:
         """Take one step down given gradients, in the run time of the variables' graph.
@@ -148,10 +147,10 @@ class Optimizer(ABC):
             def make() -> _Step:
                 fed = _gradient_placeholders(variables)
                 runtime = variables[0].graph.get_runtime()
-                return _Step(runtime, list(fed.values()), [], self._new_values(fed), variables)
+                return _Step(runtime.compile(list(fed.values()), [], self._new_values(fed)), variables)
 
             step = self._remembered(variables[0], ("apply_gradients", *map(weakref.ref, variables)), make)
-            step.run({p: gradient for p, (gradient, _) in zip(step.inputs, pairs, strict=True)})
+            step.program.feed({p: gradient for p, (gradient, _) in zip(step.program.inputs, pairs, strict=True)})
 
     @abstractmethod
     def _updates(self, gradients: Mapping[og.Variable, og.Node]) -> dict[og.Variable, og.Node]:
@@ -198,23 +197,19 @@ class Optimizer(ABC):
                 )
             return slots[name]
 
-    def _objective_step(
-        self, what: str, objective: og.Node, feeds: Feeds | None, var_list: Iterable[og.Variable] | None
-    ) -> "_Step":
-        """Return the step that computes the gradients of `objective`, or takes them where `what` is to optimize."""
-        if feeds is not None and not isinstance(feeds, Mapping):
-            raise og.FeedError(f"feed_dict is a mapping from placeholders to values, not a {type(feeds).__name__}")
+    def _objective_step(self, what: str, objective: og.Node, var_list: Iterable[og.Variable] | None) -> "_Step":
+        """Return the step that computes `objective` and its gradients, or takes them where `what` is to optimize."""
         chosen = chosen_variables(objective, var_list)
-        fed = list(feeds or ())
+        runtime = objective.graph.get_runtime()
+        stopped = [node for node in runtime.stopped if node.graph is objective.graph]
 
         def make() -> _Step:
-            found = find_gradients(objective, None if var_list is None else chosen)
-            runtime = objective.graph.get_runtime()
+            found = find_gradients(objective, None if var_list is None else chosen, stopped)
             if what == "optimize":
-                return _Step(runtime, fed, [objective], self._new_values(found), list(found))
-            return _Step(runtime, fed, list(found.values()), {}, list(found))
+                return _Step(runtime.compile(None, [objective], self._new_values(found)), list(found))
+            return _Step(runtime.compile(None, [objective, *found.values()]), list(found))
 
-        return self._remembered(objective, (what, frozenset(fed), *map(weakref.ref, chosen)), make)
+        return self._remembered(objective, (what, *map(weakref.ref, [*chosen, *stopped])), make)
 
     def _remembered(self, owner: og.Node, what: Hashable, make: "Callable[[], _Step]") -> "_Step":
         """Return the step that was made for `owner` and `what` before, or make it."""
@@ -235,24 +230,11 @@ class Optimizer(ABC):
         return cast(_Step, step)
 
 
-class _Step:
-    """A step of training, compiled. It holds variables and placeholders, but no computed node."""
+class _Step(NamedTuple):
+    """A step of training, compiled, and the variables whose gradients it computes or takes."""
 
-    def __init__(
-        self,
-        runtime: og.RunTime,
-        inputs: Sequence[og.Placeholder],
-        fetches: Sequence[og.Node],
-        updates: Mapping[og.Variable, og.Node],
-        variables: Sequence[og.Variable],
-    ) -> None:
-        self.inputs = inputs
-        self.variables = variables
-        self._program = runtime.compile(inputs, fetches, updates)
-
-    def run(self, feeds: Feeds) -> list[og.Array]:
-        """Run on `feeds`, commit the updates, and return the fetched values."""
-        return self._program(*[feeds[placeholder] for placeholder in self.inputs])
+    program: og.Program
+    variables: Sequence[og.Variable]
 
 
 def _checked_pairs(grads_and_vars: Iterable[tuple[ArrayLike, og.Variable]]) -> list[tuple[ArrayLike, og.Variable]]:

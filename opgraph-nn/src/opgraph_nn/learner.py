@@ -152,7 +152,7 @@ class GraphLayer(Layer):
         for tensor in tensors:
             self.build_param(tensor)
         self._runtime = og.RunTime()
-        self._draws = itertools.count(self._runtime.seed)
+        self._draws = itertools.count()
         self._traced: dict[tuple[og.Shape, np.dtype[Any]], tuple[og.Program, og.Program]] = {}
 
     def forward(self, X: ArrayLike) -> tuple[og.Array, Backward]:
@@ -193,8 +193,7 @@ class GraphLayer(Layer):
         )
 
     def _run(self, program: og.Program, draw: int, *values: og.Array) -> list[og.Array]:
-        self._runtime.seed = draw
-        self._runtime.reset()  # the way back is the same step, and draws the same numbers
+        self._runtime.reset(step=draw)  # the way back is the same step, and draws the same numbers
         return program(*values)
 
 
