@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from opgraph.convert import cast_checked, is_weak, natural_array, to_array, weak_dtype
-from opgraph.errors import ArgumentError, GraphError, KernelError, OpgraphError, user_source
+from opgraph.errors import ArgumentError, DtypeError, GraphError, KernelError, OpgraphError, user_source
 from opgraph.graph import Graph, constant_in, get_ambient
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Array, Op, Specs
@@ -123,6 +123,22 @@ def as_node(value: NodeLike, dtype: DtypeLike = None) -> Node:
     if isinstance(value, Node):
         return value if wanted is None else value.astype(wanted)
     return constant_in(get_ambient().graph, to_array(value, wanted))
+
+
+def as_node_fitting(value: NodeLike, dtype: DtypeLike, graph: Graph) -> Node:
+    """Return `value` as a node of `dtype`; a constant goes into `graph`.
+
+    Raises
+    ------
+    DtypeError
+        Where a fraction, an imaginary part or a sign would be lost.
+    """
+    wanted = as_dtype(dtype)
+    if not isinstance(value, Node):
+        return constant_in(graph, to_array(value, wanted))
+    if not np.can_cast(value.dtype, wanted, "same_kind"):
+        raise DtypeError(f"{value.dtype} does not go into {wanted}; convert it first, with .astype({wanted})")
+    return value.astype(wanted)
 
 
 def graph_of(*values: NodeLike) -> Graph:

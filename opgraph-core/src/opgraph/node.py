@@ -3,7 +3,7 @@
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -173,6 +173,27 @@ class Node:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         raise self._unsupported(f"cannot go into numpy.{function.__name__}; use og.{function.__name__} or the like")
 
+    def __contains__(self, value: object) -> NoReturn:
+        raise self._unsupported("cannot be searched before it is run; run it, then search the array")
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise self._unsupported("never changes; x.at[key].set(value) makes a node that differs there")
+
+    def __delitem__(self, key: object) -> NoReturn:
+        raise self._unsupported("never changes; og.concat joins the parts that are to stay")
+
+    def __int__(self) -> int:
+        raise self._unsupported("is no number before it is run; run it first")
+
+    def __float__(self) -> float:
+        raise self._unsupported("is no number before it is run; run it first")
+
+    def __complex__(self) -> complex:
+        raise self._unsupported("is no number before it is run; run it first")
+
+    def __index__(self) -> int:
+        raise self._unsupported("is no integer before it is run; run it first")
+
     def __reduce__(self) -> Any:
         raise self._unsupported("belongs to its graph and cannot be copied or pickled; its value can")
 
@@ -272,6 +293,14 @@ class Node:
     def __round__(self, ndigits: int | None = None) -> "Node":
         return above.function("core.round")(self, ndigits or 0)
 
+    def __getitem__(self, key: Any) -> "Node":
+        return above.function("core.getitem")(self, key)
+
+    @property
+    def at(self) -> "At":
+        """Places in the node: ``x.at[key].set(value)`` and ``x.at[key].add(value)`` make new nodes."""
+        return At(self)
+
     @property
     def T(self) -> "Node":  # NumPy's name
         """The node with its dimensions in reverse order."""
@@ -336,6 +365,36 @@ class Node:
 
 
 NodeLike: TypeAlias = Node | ArrayLike
+
+
+class At:
+    """The places of a node, ``x.at``, of which a key chooses some: ``x.at[1:]``."""
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def __getitem__(self, key: Any) -> "Place":
+        return Place(self._node, key)
+
+
+class Place:
+    """Some places of a node, to make another node that differs in them."""
+
+    __slots__ = ("_key", "_node")
+
+    def __init__(self, node: Node, key: Any) -> None:
+        self._node = node
+        self._key = key
+
+    def set(self, value: NodeLike) -> Node:
+        """Return the node with `value`, which broadcasts, in these places."""
+        return above.function("core.set_at")(self._node, self._key, value)
+
+    def add(self, value: NodeLike) -> Node:
+        """Return the node with `value`, which broadcasts, added in these places."""
+        return above.function("core.add_at")(self._node, self._key, value)
 
 
 class Update(NamedTuple):

@@ -35,15 +35,18 @@ _RESERVED = (
     "flow",
     "index",
     "join",
+    "keys",
     "like",
     "linalg",
     "piecewise",
     "powers",
+    "padding",
     "random",
     "reduce",
     "shape",
     "special",
     "trigonometry",
+    "tiling",
 )
 OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgraph-vision"}
 

@@ -14,6 +14,9 @@ ShapeLike: TypeAlias = Iterable[SupportsIndex | None]
 DtypeLike: TypeAlias = Any
 Axes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 
+MAX_NDIMS = 64  # NumPy's NPY_MAXDIMS, which it does not export
+MAX_NBYTES = np.iinfo(np.intp).max
+
 
 class Shape(tuple[Dim, ...]):
     """A static shape: a tuple of sizes, ``None`` where a size is unknown until run time.
@@ -113,7 +116,7 @@ class Spec(_SpecFields):
     Raises
     ------
     ShapeError, DtypeError
-        For what is no shape, or no dtype of numbers.
+        For what is no shape, or no dtype of numbers; for more dimensions or bytes than an array can have.
     """
 
     __slots__ = ()
@@ -123,6 +126,11 @@ class Spec(_SpecFields):
             shape = Shape(shape)
         if not isinstance(dtype, np.dtype) or dtype.kind not in "biufc":
             dtype = as_dtype(dtype)
+        if len(shape) > MAX_NDIMS:
+            raise ShapeError(f"{len(shape)} dimensions are more than the {MAX_NDIMS} that an array can have")
+        # as NumPy counts: an empty dimension does not make up for the others
+        if math.prod([n for n in shape if n]) * dtype.itemsize > MAX_NBYTES:
+            raise ShapeError(f"{shape} {dtype} is more than an array can hold")
         return super().__new__(cls, shape, dtype)
 
     def __repr__(self) -> str:
@@ -187,6 +195,30 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
             raise ShapeError(f"{' and '.join(map(str, shapes))} do not broadcast: axis {axis} differs")
         result.append(known.pop() if known else None if sizes else 1)
     return _trusted(result)
+
+
+def check_broadcasts(small: Shape, large: Shape) -> None:
+    """Raise `ShapeError` unless a value of shape `small` may broadcast to the shape `large` as it is."""
+    lead = len(large) - len(small)
+    if lead < 0 or any(m not in (1, None, n) and n is not None for m, n in zip(small, large[lead:], strict=True)):
+        raise ShapeError(f"{small} does not broadcast to {large}")
+
+
+def merge_shapes(*shapes: Shape) -> Shape:
+    """Return what is known of a value that has all of `shapes`, of which there is at least one.
+
+    Raises
+    ------
+    ShapeError
+        Where two of them differ.
+    """
+    merged = shapes[0]
+    for shape in shapes[1:]:
+        if shape is not merged and shape != merged:
+            if not shape.compatible_with(merged):
+                raise ShapeError(f"{merged} and {shape} differ")
+            merged = _trusted(m if n is None else n for m, n in zip(merged, shape, strict=True))
+    return merged
 
 
 def normalize_axis(axis: SupportsIndex, ndims: int, what: str = "axis") -> int:

@@ -20,6 +20,7 @@ from opgraph.spec import (
     Spec,
     as_dtype,
     broadcast_shapes,
+    check_broadcasts,
     get_default_dtype,
     listed_axes,
     normalize_axes,
@@ -35,7 +36,7 @@ class SumTo(Op, name="core.sum_to"):
 
     def infer(self, ins: Specs) -> Specs:
         x, like = ins
-        _check_broadcasts(like.shape, x.shape)
+        check_broadcasts(like.shape, x.shape)
         return (x.with_shape(_known_from(like.shape, x.shape)),)
 
     def shape_only(self, n: int) -> frozenset[int]:
@@ -70,7 +71,7 @@ class BroadcastLike(Op, name="core.broadcast_like"):
 
     def infer(self, ins: Specs) -> Specs:
         x, like = ins
-        _check_broadcasts(x.shape, like.shape)
+        check_broadcasts(x.shape, like.shape)
         return (x.with_shape(broadcast_shapes(x.shape, like.shape)),)
 
     def shape_only(self, n: int) -> frozenset[int]:
@@ -185,12 +186,6 @@ class Count(Op, name="core.count"):
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (0, -1)}, id="two")
         yield Sample((rng.normal(size=(0, 3)),), id="empty")
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (2,)}, raises=ArgumentError)
-
-
-def _check_broadcasts(small: Shape, large: Shape) -> None:
-    both = broadcast_shapes(small, large)
-    if len(small) > len(large) or not both.compatible_with(large):
-        raise ShapeError(f"{small} does not broadcast to {large}")
 
 
 def _known_from(like: Shape, x: Shape) -> list[int | None]:
