@@ -61,6 +61,7 @@ KEYS = [
     ([[0], [1]], [2, 1, 0], slice(None, None, 2)),
     (np.array(1), slice(None), np.array(2)),
     (np.array([1, 0], np.uint8), np.array([-1, 0], np.int16)),
+    np.array([1, 0], np.uint64),
     ([1], ..., slice(1, 3)),
 ]
 

@@ -181,6 +181,13 @@ if TYPE_CHECKING:
         set_at,
         slice,
     )
+    from opgraph.ops.join import (
+        concat,
+        split,
+        split_like,
+        stack,
+        unstack,
+    )
     from opgraph.ops.like import (
         broadcast_like,
         count,
@@ -190,6 +197,9 @@ if TYPE_CHECKING:
     )
     from opgraph.ops.linalg import (
         matmul,
+    )
+    from opgraph.ops.padding import (
+        pad,
     )
     from opgraph.ops.piecewise import (
         abs,
@@ -221,14 +231,21 @@ if TYPE_CHECKING:
         reduce_variance,
     )
     from opgraph.ops.shape import (
+        broadcast_to,
         expand_dims,
+        moveaxis,
         reshape,
         squeeze,
+        swapaxes,
         transpose,
     )
     from opgraph.ops.special import (
         erf,
         erfc,
+    )
+    from opgraph.ops.tiling import (
+        repeat,
+        tile,
     )
     from opgraph.ops.trigonometry import (
         arccos,
@@ -304,10 +321,12 @@ __all__ = [
     "autodiff",
     "broadcast_like",
     "broadcast_shapes",
+    "broadcast_to",
     "cast",
     "ceil",
     "checkpoint",
     "clip",
+    "concat",
     "conj",
     "constant",
     "cos",
@@ -365,6 +384,7 @@ __all__ = [
     "matmul",
     "maximum",
     "minimum",
+    "moveaxis",
     "multiply",
     "name_scope",
     "negative",
@@ -372,6 +392,7 @@ __all__ = [
     "normalize_axis",
     "not_equal",
     "ops",
+    "pad",
     "placeholder",
     "placing",
     "power",
@@ -395,6 +416,7 @@ __all__ = [
     "register",
     "registry",
     "remainder",
+    "repeat",
     "reshape",
     "reshape_like",
     "roll",
@@ -408,19 +430,25 @@ __all__ = [
     "sinh",
     "slice",
     "sort",
+    "split",
+    "split_like",
     "sqrt",
     "square",
     "squared_difference",
     "squeeze",
+    "stack",
     "stop_gradient",
     "subtract",
     "sum_to",
+    "swapaxes",
     "take_along_axis",
     "tan",
     "tanh",
+    "tile",
     "topk",
     "transpose",
     "trunc",
+    "unstack",
     "user_source",
     "value_and_grad",
     "variable",

@@ -68,7 +68,8 @@ class GetItem(Indexing, name="core.getitem"):
         layout = self.checked_layout(x, indices)
         if len(indices) == 1 and x.flags.c_contiguous and all(p in (WHOLE, "...", "array") for p in self.key):
             # "raise" would work on a copy of y, and "wrap" takes negative indices for what they are
-            np.take(x, indices[0], axis=next(layout.array_axes()), out=y, mode="wrap")
+            index = indices[0].astype(np.intp, copy=False)
+            np.take(x, index, axis=next(layout.array_axes()), out=y, mode="wrap")
         else:
             np.copyto(y, x[numpy_key(self.key, indices)])
 

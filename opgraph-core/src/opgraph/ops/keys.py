@@ -224,7 +224,7 @@ def fill_positions(layout: Layout, x: tuple[int, ...], indices: Sequence[Array],
         elif part is None or isinstance(part, tuple):
             dim += layout.depth if dim == layout.lead else 0
             if part is not None:
-                along = np.arange(x[axis])[slice(*part)] * strides[axis]
+                along = np.arange(*slice(*part).indices(x[axis])) * strides[axis]
                 positions += along.reshape(-1, *(1,) * (positions.ndim - dim - 1))
             dim += 1
 

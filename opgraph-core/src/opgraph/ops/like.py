@@ -60,6 +60,7 @@ class SumTo(Op, name="core.sum_to"):
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal")
         yield Sample((rng.normal(size=(4, 2, 3)), rng.normal(size=(2, 1))), id="lead and inner")
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=())), id="to scalar")
+        yield Sample((rng.normal(size=(0, 3)), rng.normal(size=(1, 3))), id="empty")
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2,))), raises=ShapeError)
 
 
@@ -92,6 +93,7 @@ class BroadcastLike(Op, name="core.broadcast_like"):
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="equal")
         yield Sample((rng.normal(size=(2, 1)), rng.normal(size=(4, 2, 3))), id="lead and inner")
         yield Sample((rng.normal(size=()), rng.normal(size=(2, 3))), id="scalar")
+        yield Sample((rng.normal(size=(1, 3)), rng.normal(size=(0, 3))), id="empty")
         yield Sample((rng.normal(size=(2,)), rng.normal(size=(2, 3))), raises=ShapeError)
 
 
@@ -157,6 +159,7 @@ class ReshapeLike(Op, name="core.reshape_like"):
         yield Sample((rng.normal(size=(2, 6)), rng.normal(size=(3, 4))), id="regroup")
         yield Sample((rng.normal(size=(6,)), rng.normal(size=(2, 3))), id="split")
         yield Sample((rng.normal(size=(1, 1)), rng.normal(size=())), id="to scalar")
+        yield Sample((rng.normal(size=(0, 3)), rng.normal(size=(2, 0))), id="empty")
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 4))), raises=ShapeError)
 
 

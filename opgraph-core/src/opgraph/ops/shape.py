@@ -8,11 +8,11 @@ import numpy as np
 
 from opgraph.build import apply, as_node
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, ShapeError
+from opgraph.errors import ArgumentError, ShapeError, placing, user_source
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.ops.like import reshape_like
-from opgraph.spec import Axes, listed_axes, normalize_axes
+from opgraph.ops.like import reshape_like, sum_to
+from opgraph.spec import Axes, Shape, check_broadcasts, listed_axes, normalize_axes, normalize_axis
 
 
 class Reshape(Op, name="core.reshape"):
@@ -61,8 +61,11 @@ class Reshape(Op, name="core.reshape"):
         yield Sample((rng.normal(size=(2, 6)),), {"shape": (3, 4)}, id="regroup")
         yield Sample((rng.normal(size=(2, 3, 5)),), {"shape": (5, -1)}, id="inferred")
         yield Sample((rng.normal(size=(1,)),), {"shape": ()}, id="to scalar")
+        yield Sample((rng.normal(size=(3, 1, 2)),), {"shape": (1, 6)}, id="with ones")
+        yield Sample((rng.normal(size=(0, 3)),), {"shape": (2, 0, 5)}, id="empty")
         yield Sample((rng.normal(size=(2, 3)),), {"shape": (4, 2)}, raises=ShapeError)
         yield Sample((rng.normal(size=(2, 3)),), {"shape": (-1, -1)}, raises=ArgumentError)
+        yield Sample((rng.normal(size=(0, 3)),), {"shape": (2**40, 2**40, 0)}, raises=ShapeError, id="too large")
 
 
 class Transpose(Op, name="core.transpose"):
@@ -97,6 +100,7 @@ class Transpose(Op, name="core.transpose"):
         yield Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (1, 2, 0)}, id="cycle")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (-1, 0, 1)}, id="negative")
+        yield Sample((rng.normal(size=(1, 0, 2)),), {"axes": (1, 0, 2)}, id="empty")
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (0, 0)}, raises=ArgumentError)
 
 
@@ -127,6 +131,7 @@ class ExpandDims(Op, name="core.expand_dims"):
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (1,)}, id="middle")
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (0, -1)}, id="both ends")
         yield Sample((rng.normal(size=()),), {"axes": (0,)}, id="scalar")
+        yield Sample((rng.normal(size=(0, 1)),), {"axes": (1,)}, id="empty")
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (3,)}, raises=ArgumentError)
 
 
@@ -158,7 +163,41 @@ class Squeeze(Op, name="core.squeeze"):
         yield Sample((rng.normal(size=(2, 1, 3)),), {"axes": (1,)}, id="middle")
         yield Sample((rng.normal(size=(1, 2, 1)),), {"axes": (-1, 0)}, id="both ends")
         yield Sample((rng.normal(size=(1,)),), {"axes": (0,)}, id="to scalar")
+        yield Sample((rng.normal(size=(0, 1)),), {"axes": (1,)}, id="empty")
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (0,)}, raises=ShapeError)
+
+
+class BroadcastTo(Op, name="core.broadcast_to"):
+    """Broadcast `x` to `shape`, by NumPy's rules."""
+
+    info = OpInfo(reference=np.broadcast_to, multilinear=(0,))
+    shape: tuple[int, ...]
+
+    def infer(self, ins: Specs) -> Specs:
+        (x,) = ins
+        shape = Shape(self.shape)
+        check_broadcasts(x.shape, shape)
+        return (x.with_shape(shape),)
+
+    def view(self, ins: Arrays) -> Arrays | None:
+        return (np.broadcast_to(ins[0], self.shape)[...],)
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        np.copyto(outs[0], ins[0])
+
+    def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
+        return (sum_to(cotangents[0], ins[0]),)
+
+    @classmethod
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
+        yield Sample((rng.normal(size=(2, 1)),), {"shape": (4, 2, 3)}, id="lead and inner")
+        yield Sample((rng.normal(size=()),), {"shape": (2, 3)}, id="scalar")
+        yield Sample((rng.normal(size=(2, 3)),), {"shape": (2, 3)}, id="equal")
+        yield Sample((rng.normal(size=(1, 3)),), {"shape": (0, 3)}, id="to nothing")
+        yield Sample((rng.normal(size=(2, 3)),), {"shape": (2, 4)}, raises=ShapeError, id="other size")
+        yield Sample((rng.normal(size=(2, 3)),), {"shape": (3,)}, raises=ShapeError, id="fewer dimensions")
+        yield Sample((rng.normal(size=(2,)),), {"shape": (-1, 2)}, raises=ShapeError, id="negative")
+        yield Sample((rng.normal(size=(2,)),), {"shape": (2**60, 2**60, 2)}, raises=ShapeError, id="too large")
 
 
 @front_door_for(Reshape)
@@ -168,17 +207,32 @@ def reshape(x: NodeLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Node
     Parameters
     ----------
     shape
-        One size may be -1: what is left over.
+        Integers, or a `Shape` that is known in full. One size may be -1: what is left over.
 
     Raises
     ------
     ShapeError
         Where the numbers of elements differ.
     ArgumentError
-        For two sizes of -1, or other negative ones.
+        For two sizes of -1, or other negative ones, and for ``None``.
     """
-    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    return apply(make_op(Reshape, shape=sizes), as_node(x))
+    advice = "write -1 for one that is left over, or use og.reshape_like(x, like)"
+    return apply(make_op(Reshape, shape=_known_sizes("reshape", shape, advice)), as_node(x))
+
+
+@front_door_for(BroadcastTo)
+def broadcast_to(x: NodeLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Node:
+    """Broadcast `x` to `shape`, as a view: (n, 1), (m, n, k) -> (m, n, k).
+
+    Raises
+    ------
+    ShapeError
+        Where `x` does not broadcast to it.
+    ArgumentError
+        For ``None``: `broadcast_like` goes by sizes that are unknown until run time.
+    """
+    sizes = _known_sizes("broadcast_to", shape, "use og.broadcast_like(x, like)")
+    return apply(make_op(BroadcastTo, shape=sizes), as_node(x))
 
 
 @front_door_for(Transpose)
@@ -188,6 +242,48 @@ def transpose(x: NodeLike, axes: Sequence[SupportsIndex] | None = None) -> Node:
     All dimensions in reverse order where `axes` is not given.
     """
     return apply(make_op(Transpose, axes=axes), as_node(x))
+
+
+def swapaxes(x: NodeLike, axis1: SupportsIndex, axis2: SupportsIndex) -> Node:
+    """Exchange two dimensions, as a view.
+
+    Raises
+    ------
+    ArgumentError
+        For an axis out of range.
+    """
+    node = as_node(x)
+    with placing("swapaxes", user_source()):
+        first, second = (normalize_axis(axis, node.ndim) for axis in (axis1, axis2))
+    order = list(range(node.ndim))
+    order[first], order[second] = second, first
+    return transpose(node, order)
+
+
+def moveaxis(
+    x: NodeLike,
+    source: SupportsIndex | Sequence[SupportsIndex],
+    destination: SupportsIndex | Sequence[SupportsIndex],
+) -> Node:
+    """Move dimensions from `source` to `destination`, as a view; the others keep their order.
+
+    Raises
+    ------
+    ArgumentError
+        For an axis out of range or given twice, and where there are not as many of both.
+    """
+    node = as_node(x)
+    with placing("moveaxis", user_source()):
+        starts, ends = [
+            [normalize_axis(axis, node.ndim, what) for axis in listed_axes(axes)]
+            for axes, what in ((source, "source"), (destination, "destination"))
+        ]
+        if len(starts) != len(ends) or len(set(starts)) < len(starts) or len(set(ends)) < len(ends):
+            raise ArgumentError(f"source {source!r} and destination {destination!r} are as many axes, each named once")
+    order = [axis for axis in range(node.ndim) if axis not in starts]
+    for end, start in sorted(zip(ends, starts, strict=True)):
+        order.insert(end, start)
+    return transpose(node, order)
 
 
 @front_door_for(ExpandDims)
@@ -202,3 +298,12 @@ def squeeze(x: NodeLike, axis: Axes = None) -> Node:
     node = as_node(x)
     axes = [i for i, n in enumerate(node.shape) if n == 1] if axis is None else listed_axes(axis)
     return apply(make_op(Squeeze, axes=axes), node)
+
+
+def _known_sizes(what: str, shape: SupportsIndex | Iterable[SupportsIndex], advice: str) -> tuple[SupportsIndex, ...]:
+    """Return `shape` as a tuple; raise `ArgumentError`, with `advice`, where a size in it is None."""
+    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if any(n is None for n in sizes):
+        detail = f"shape {sizes} has a size that is not known; {advice}"
+        raise ArgumentError(detail).located(what, source=user_source())
+    return sizes
