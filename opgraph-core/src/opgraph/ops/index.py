@@ -89,8 +89,8 @@ class GetItem(Indexing, name="core.getitem"):
         yield Sample((matrix, np.array([2, -4, 2, 0, 3])), {"key": ("array",)}, id="array with a place twice")
         yield Sample((matrix, np.array([[2], [-1]])), {"key": (WHOLE, "array")}, id="array with a dimension of 1")
         yield Sample((x, np.array(-2)), {"key": ("...", "array")}, id="scalar array")
-        yield Sample((x, np.array([[0], [1]]), np.array([2, 0, 2])), {"key": (WHOLE, "array", "array")}, id="arrays")
-        yield Sample((x, np.array([1, 0, 1])), {"key": ("array", (None, None, 2), 3)}, id="array apart from integer")
+        yield Sample((x, *_crossing()), {"key": (WHOLE, "array", "array")}, id="arrays")
+        yield Sample((x, np.array([1, 0, 1, -1, 0])), {"key": ("array", (None, None, 2), 3)}, id="array apart")
         yield Sample((matrix, np.zeros((0, 2), np.int64)), {"key": ("array",)}, id="empty array")
         yield Sample((matrix,), {"key": (0, 1, 2)}, raises=ArgumentError, id="too many")
         yield Sample((matrix,), {"key": (4,)}, raises=ArgumentError, id="out of range")
@@ -201,8 +201,8 @@ class GetLast(Indexing, name="core._get_last"):
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         x, matrix = rng.normal(size=(2, 3, 4)), rng.normal(size=(4, 3))
         yield Sample((matrix, np.array([2, 0, 2, -2, 1])), {"key": ("array",)}, id="a place three times")
-        yield Sample((x, np.array([[1], [-1]]), np.array([0, 2, 0])), {"key": (WHOLE, "array", "array")}, id="arrays")
-        yield Sample((x, np.array([1, 0, 1])), {"key": ("array", WHOLE, 3)}, id="array apart from integer")
+        yield Sample((x, *_crossing()), {"key": (WHOLE, "array", "array")}, id="arrays")
+        yield Sample((x, np.array([1, 0, 1, -1, 0])), {"key": ("array", WHOLE, 3)}, id="array apart")
         yield Sample((matrix, np.zeros((0, 1), np.int64)), {"key": ("array",)}, id="empty")
         yield Sample((matrix,), {"key": ("array",)}, raises=ArgumentError, id="no array")
 
@@ -269,18 +269,19 @@ def _target_samples(rng: Rng) -> Iterable[Sample]:
     yield Sample((matrix, rng.normal(size=())), {"key": (WHOLE, (None, None, 2))}, id="slice of a scalar")
     yield Sample((matrix, rng.normal(size=(1, 3))), {"key": ((2, 2, None),)}, id="nothing")
     yield Sample((matrix, rng.normal(size=(5, 1)), np.array([2, 0, 2, -2, 1])), {"key": ("array",)}, id="twice")
-    yield Sample(
-        (x, rng.normal(size=(2, 1, 3)), np.array([[1], [-1]]), np.array([0, 2, 0])),
-        {"key": (WHOLE, "array", "array")},
-        id="arrays",
-    )
-    yield Sample((x, rng.normal(size=(3,)), np.array([1, 0, 1, 0])), {"key": ("array", WHOLE, 3)}, id="array apart")
+    yield Sample((x, rng.normal(size=(2, 1, 5)), *_crossing()), {"key": (WHOLE, "array", "array")}, id="arrays")
+    yield Sample((x, rng.normal(size=(3,)), np.array([1, 0, 1, -1, 0])), {"key": ("array", WHOLE, 3)}, id="array apart")
     yield Sample((matrix, rng.normal(size=()), np.array(1)), {"key": (WHOLE, "array")}, id="scalar array")
     yield Sample((matrix, rng.normal(size=(0, 3)), np.zeros(0, np.int64)), {"key": ("array",)}, id="empty array")
     yield Sample((rng.normal(size=(0, 2)), rng.normal(size=(1, 2))), {"key": (WHOLE,)}, id="empty")
     yield Sample((matrix, rng.normal(size=(2,))), {"key": (1,)}, raises=ShapeError, id="v of another shape")
     yield Sample((matrix, rng.normal(size=(2, 1, 3))), {"key": (WHOLE,)}, raises=ShapeError, id="v of more dimensions")
     yield Sample((matrix, np.array(1)), {"key": (1,)}, raises=DtypeError, id="v of another dtype")
+
+
+def _crossing() -> Arrays:
+    """Return index arrays that broadcast, some of whose pairs are the same."""
+    return np.array([[2], [0], [-1], [1], [0], [2]]), np.array([3, 0, -1, 1, 3])
 
 
 def _added(x: Array, v: Array, key: Any) -> Array:

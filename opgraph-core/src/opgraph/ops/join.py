@@ -82,8 +82,8 @@ class SplitLike(Op, name="core.split_like"):
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
-        yield Sample((rng.normal(size=(5, 3)), rng.normal(size=(1, 4)), rng.normal(size=(4, 2))), id="rows")
-        yield Sample((rng.normal(size=(3, 2)), rng.normal(size=(3, 0)), rng.normal(size=(1, 2))), {"axis": -1}, id="0")
+        yield Sample((rng.normal(size=(5, 3)), rng.normal(size=(1, 2)), rng.normal(size=(4, 6))), id="rows")
+        yield Sample((rng.normal(size=(3, 2)), rng.normal(size=(4, 0)), rng.normal(size=(1, 2))), {"axis": -1}, id="0")
         yield Sample((rng.normal(size=(0, 2)), rng.normal(size=(0, 3))), id="of nothing")
         yield Sample((rng.normal(size=(5, 3)), rng.normal(size=(2, 3))), raises=ShapeError, id="too few")
         yield Sample((rng.normal(size=(5, 3)), rng.normal(size=(5,))), raises=ShapeError, id="dimensions differ")

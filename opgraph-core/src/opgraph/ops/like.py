@@ -126,6 +126,7 @@ class EnsureShapeLike(Op, name="core.ensure_shape_like"):
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="matrix")
         yield Sample((rng.normal(size=()), rng.normal(size=())), id="scalar")
         yield Sample((rng.normal(size=(0, 3)), rng.normal(size=(0, 3))), id="empty")
+        yield Sample((rng.normal(size=(1, 3)), rng.normal(size=(1, 3))), id="one")
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 1))), raises=ShapeError)
 
 
@@ -188,6 +189,7 @@ class Count(Op, name="core.count"):
         yield Sample((rng.normal(size=(2, 3)),), id="all")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"axes": (0, -1)}, id="two")
         yield Sample((rng.normal(size=(0, 3)),), id="empty")
+        yield Sample((rng.normal(size=(1, 3)),), {"axes": (0,)}, id="one")
         yield Sample((rng.normal(size=(2, 3)),), {"axes": (2,)}, raises=ArgumentError)
 
 

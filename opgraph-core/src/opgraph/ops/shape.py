@@ -194,6 +194,7 @@ class BroadcastTo(Op, name="core.broadcast_to"):
         yield Sample((rng.normal(size=()),), {"shape": (2, 3)}, id="scalar")
         yield Sample((rng.normal(size=(2, 3)),), {"shape": (2, 3)}, id="equal")
         yield Sample((rng.normal(size=(1, 3)),), {"shape": (0, 3)}, id="to nothing")
+        yield Sample((rng.normal(size=(0, 1)),), {"shape": (2, 0, 3)}, id="empty")
         yield Sample((rng.normal(size=(2, 3)),), {"shape": (2, 4)}, raises=ShapeError, id="other size")
         yield Sample((rng.normal(size=(2, 3)),), {"shape": (3,)}, raises=ShapeError, id="fewer dimensions")
         yield Sample((rng.normal(size=(2,)),), {"shape": (-1, 2)}, raises=ShapeError, id="negative")
