@@ -100,7 +100,7 @@ def _narrowed(term: Term) -> Term:
 def _aligned(term: Term, target: Labels) -> Array:
     """Return a view whose dimensions are those of `target`, of size 1 where the term has none."""
     ordered = _ordered(term, [label for label in target if label in term.labels])
-    return ordered[tuple(slice(None) if label in term.labels else None for label in target)]
+    return ordered[(*(slice(None) if label in term.labels else None for label in target), ...)]
 
 
 def _ordered(term: Term, labels: Iterable[str]) -> Array:

@@ -55,7 +55,10 @@ class Matmul(Op, name="core.matmul"):
         return wide_scratch(ins, outs)
 
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
-        computed_wide(matrix_product, ins, outs[0], scratch)
+        if scratch:
+            computed_wide(matrix_product, ins, outs[0], scratch)
+        else:
+            matrix_product(ins[0], ins[1], outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
@@ -131,13 +134,13 @@ class Tensordot(Op, name="core.tensordot"):
             raise ArgumentError(f"axes {self.axes}: {len(x)} of x and {len(y)} of y; they go in pairs")
         normalize_axes(x, m, "axes of x:")
         normalize_axes(y, n, "axes of y:")
+        if m + n - len(x) > len(string.ascii_letters):
+            raise ShapeError(f"{m} and {n} dimensions are more than {len(string.ascii_letters)} to tell apart")
         return tuple(a % m for a in x), tuple(a % n for a in y)
 
     def _terms(self, m: int, n: int) -> tuple[str, str, str]:
         """Return the dimensions of both operands and of the result as letters."""
         of_x, of_y = self._axes(m, n)
-        if m + n - len(of_x) > len(string.ascii_letters):
-            raise ShapeError(f"{m} and {n} dimensions are too many")
         x, rest = string.ascii_letters[:m], iter(string.ascii_letters[m:])
         y = "".join(x[of_x[of_y.index(i)]] if i in of_y else next(rest) for i in range(n))
         return x, y, "".join(a for a in x if a not in y) + "".join(b for b in y if b not in x)
