@@ -78,6 +78,7 @@ from opgraph.op import (
     Rng,
     Sample,
     Specs,
+    generator,
 )
 from opgraph.recompute import (
     checkpoint,
@@ -88,7 +89,6 @@ from opgraph.registry import (
 from opgraph.runtime import (
     Program,
     RunTime,
-    generator,
 )
 from opgraph.spec import (
     Axes,
@@ -155,6 +155,15 @@ if TYPE_CHECKING:
         conj,
         imag,
         real,
+    )
+    from opgraph.ops.create import (
+        arange,
+        eye,
+        full_like,
+        linspace,
+        one_hot,
+        ones_like,
+        zeros_like,
     )
     from opgraph.ops.einsums import (
         einsum,
@@ -230,6 +239,11 @@ if TYPE_CHECKING:
         power,
         reciprocal,
         square,
+    )
+    from opgraph.ops.random import (
+        random_bernoulli,
+        random_normal,
+        random_uniform,
     )
     from opgraph.ops.reduce import (
         logsumexp,
@@ -321,6 +335,7 @@ __all__ = [
     "add_at",
     "apply",
     "apply_all",
+    "arange",
     "arccos",
     "arccosh",
     "arcsin",
@@ -360,11 +375,13 @@ __all__ = [
     "exp2",
     "expand_dims",
     "expm1",
+    "eye",
     "flip",
     "floor",
     "floor_divide",
     "front_door",
     "front_door_for",
+    "full_like",
     "gather",
     "generator",
     "get_default_dtype",
@@ -389,6 +406,7 @@ __all__ = [
     "known_shape",
     "less",
     "less_equal",
+    "linspace",
     "listed_axes",
     "log",
     "log1p",
@@ -412,6 +430,8 @@ __all__ = [
     "normalize_axes",
     "normalize_axis",
     "not_equal",
+    "one_hot",
+    "ones_like",
     "ops",
     "outer",
     "pad",
@@ -420,7 +440,10 @@ __all__ = [
     "power",
     "promote",
     "promote_dtypes",
+    "random_bernoulli",
     "random_key",
+    "random_normal",
+    "random_uniform",
     "real",
     "real_dtype",
     "reciprocal",
@@ -480,6 +503,7 @@ __all__ = [
     "variable",
     "vjp",
     "where",
+    "zeros_like",
 ]
 
 __version__ = "0.1.0"

@@ -257,6 +257,18 @@ class Kernel:
     scratch: Specs = ()
 
 
+def generator(key: Array) -> Rng:
+    """Return the NumPy generator that a key's value stands for: one value, one sequence.
+
+    Parameters
+    ----------
+    key : array, (4,) uint64
+        The run's seed in two words, the key's stream and the run's step, which drive Philox (Salmon et
+        al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+    """
+    return np.random.Generator(np.random.Philox(key=key[:2], counter=[0, 0, key[2], key[3]]))
+
+
 _coercion_cache: dict[type[Op], list[tuple[str, Callable[[Any], Any]]]] = {}
 
 

@@ -18,7 +18,7 @@ from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, 
 from opgraph.executable import Executable, Settings, fed, fed_arrays, shown
 from opgraph.graph import Graph, Variable, as_update, at_source, placeholder
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
-from opgraph.op import Array, Rng
+from opgraph.op import Array
 from opgraph.passes import GRAPH_PASSES
 from opgraph.registry import default_kernels, get_kernels
 from opgraph.spec import is_differentiable
@@ -461,18 +461,6 @@ def _flowing_into(node: Node) -> list[Node]:
                 found[x.identity] = x
                 pending.append(x)
     return [x for x in sorted(found.values(), key=lambda n: n.serial) if is_differentiable(x.dtype)]
-
-
-def generator(key: Array) -> Rng:
-    """Return the NumPy generator that a key's value stands for: one value, one sequence.
-
-    Parameters
-    ----------
-    key : array, (4,) uint64
-        The run's seed in two words, the key's stream and the run's step, which drive Philox (Salmon et
-        al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-    """
-    return np.random.Generator(np.random.Philox(key=key[:2], counter=[0, 0, key[2], key[3]]))
 
 
 def _check_nodes(nodes: Sequence[Node]) -> None:
