@@ -51,6 +51,7 @@ def test_constants_have_numpy_s_values(build, expected):
         (lambda: og.arange(og.constant(3)), og.ArgumentError, "known when the graph is built"),
         (lambda: og.arange(0, 1, 0.5, dtype=np.int32), og.DtypeError, "float64 does not go into int32"),
         (lambda: og.arange(300, dtype=np.uint8), og.DtypeError, "299 is out of the range of uint8"),
+        (lambda: og.zeros_like([1], dtype=str), og.DtypeError, "zeros_like: values are booleans, integers"),
         (lambda: og.linspace(0, 1, -1), og.ArgumentError, "linspace: num is no size: -1 is negative"),
         (lambda: og.linspace(0, 1, 2.5), og.ArgumentError, "linspace: num is an integer"),
         (lambda: og.linspace(0, 1j), og.ArgumentError, "linspace: stop is a finite real number"),

@@ -179,6 +179,7 @@ def test_tensordot_takes_axes_as_numpy_does(x, y, axes):
     [
         (3, og.ArgumentError, "axes 3 is no number of dimensions that both have, 2 and 2"),
         (-1, og.ArgumentError, "axes -1 is no number of dimensions"),
+        (True, og.ArgumentError, "axes is a number of dimensions or a pair"),
         ("01", og.ArgumentError, "axes is a number of dimensions or a pair"),
         (((0, 1), (0,)), og.ArgumentError, "2 of x and 1 of y; they go in pairs"),
         ((2, 0), og.ArgumentError, "axes of x: 2 is out of range"),

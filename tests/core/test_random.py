@@ -141,6 +141,7 @@ def test_probabilities_at_the_ends_are_certain_and_small_ones_not_lost():
     [
         (lambda: og.random_normal((2,), stddev=-1), og.ArgumentError, "random_normal: stddev -1 is no standard dev"),
         (lambda: og.random_normal((2,), stddev=np.nan), og.ArgumentError, "stddev nan"),
+        (lambda: og.random_normal((2,), "x"), og.DtypeError, "random_normal: values are .*, not strings"),
         (lambda: og.random_uniform((2,), 2, 1), og.ArgumentError, "random_uniform: minval 2 is more than maxval 1"),
         (lambda: og.random_bernoulli((2,), 1.5), og.ArgumentError, "random_bernoulli: p 1.5 is no probability"),
         (lambda: og.random_normal(), og.ArgumentError, "takes either a shape of known sizes or a like=x"),

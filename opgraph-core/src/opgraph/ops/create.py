@@ -108,8 +108,9 @@ def zeros_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     dtype
         That of `x` where not given.
     """
-    like = as_node(x)
-    return _filled(np.zeros((), like.dtype if dtype is None else as_dtype(dtype)), like)
+    with placing("zeros_like", user_source()):
+        like = as_node(x)
+        return _filled(np.zeros((), like.dtype if dtype is None else as_dtype(dtype)), like)
 
 
 def ones_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
@@ -120,8 +121,9 @@ def ones_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     dtype
         That of `x` where not given.
     """
-    like = as_node(x)
-    return _filled(np.ones((), like.dtype if dtype is None else as_dtype(dtype)), like)
+    with placing("ones_like", user_source()):
+        like = as_node(x)
+        return _filled(np.ones((), like.dtype if dtype is None else as_dtype(dtype)), like)
 
 
 def full_like(x: NodeLike, value: NodeLike, dtype: DtypeLike = None) -> Node:

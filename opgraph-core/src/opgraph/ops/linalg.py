@@ -1,7 +1,6 @@
 """Products of matrices, their diagonals and triangles, and norms."""
 
 import math
-import operator
 import string
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
@@ -570,11 +569,10 @@ def tensordot(x: NodeLike, y: NodeLike, axes: int | Sequence[SupportsIndex | Seq
 
 
 def _axis_pair(axes: Any, m: int, n: int) -> tuple[tuple[SupportsIndex, ...], tuple[SupportsIndex, ...]]:
-    if isinstance(axes, SupportsIndex):
-        count = operator.index(axes)
-        if not 0 <= count <= min(m, n):
-            raise ArgumentError(f"axes {count} is no number of dimensions that both have, {m} and {n}")
-        return tuple(range(m - count, m)), tuple(range(count))
+    if isinstance(axes, int | np.integer) and not isinstance(axes, bool):
+        if not 0 <= axes <= min(m, n):
+            raise ArgumentError(f"axes {axes} is no number of dimensions that both have, {m} and {n}")
+        return tuple(range(m - int(axes), m)), tuple(range(axes))
     if not isinstance(axes, Sequence) or isinstance(axes, str) or len(axes) != 2:
         raise ArgumentError(f"axes is a number of dimensions or a pair, those of x and those of y; not {axes!r}")
     return listed_axes(axes[0]), listed_axes(axes[1])
@@ -614,8 +612,8 @@ def diag(x: NodeLike, k: int = 0) -> Node:
     ShapeError
         For other than one or two dimensions; `diagonal` takes those of a stack.
     """
-    node = as_node(x)
     with placing("diag", user_source()):
+        node = as_node(x)
         if node.ndim not in (1, 2):
             raise ShapeError(f"{node.shape} is neither a vector nor a matrix; og.diagonal takes those of a stack")
     return diagonal(node, k) if node.ndim == 2 else apply(make_op(Diag, k=k), node)

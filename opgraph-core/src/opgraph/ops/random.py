@@ -124,8 +124,8 @@ def random_normal(
     with placing("random_normal", user_source()):
         if _is_number(stddev) and not stddev >= 0:
             raise ArgumentError(f"stddev {stddev} is no standard deviation, which is 0 or more")
-    draw = _draw("random_normal", StandardNormal, shape, dtype, key, like, mean, stddev)
-    return _affine(draw, stddev, mean)
+        draw = _draw(StandardNormal, shape, dtype, key, like, mean, stddev)
+        return _affine(draw, stddev, mean)
 
 
 def random_uniform(
@@ -166,10 +166,10 @@ def random_uniform(
     with placing("random_uniform", user_source()):
         if _is_number(minval) and _is_number(maxval) and not minval <= maxval:
             raise ArgumentError(f"minval {minval} is more than maxval {maxval}")
-    draw = _draw("random_uniform", StandardUniform, shape, dtype, key, like, minval, maxval)
-    if _is_number(minval) and _is_number(maxval):
-        return _affine(draw, float(maxval) - float(minval), minval)
-    return _affine(draw, subtract(_parameter(maxval, draw), _parameter(minval, draw)), minval)
+        draw = _draw(StandardUniform, shape, dtype, key, like, minval, maxval)
+        if _is_number(minval) and _is_number(maxval):
+            return _affine(draw, float(maxval) - float(minval), minval)
+        return _affine(draw, subtract(_parameter(maxval, draw), _parameter(minval, draw)), minval)
 
 
 def random_bernoulli(
@@ -205,13 +205,12 @@ def random_bernoulli(
         if _is_number(p) and not 0 <= p <= 1:
             raise ArgumentError(f"p {p} is no probability, from 0 to 1")
         chosen = _float_dtype(p) if dtype is None else as_dtype(dtype)
-    # in float64 whatever the dtype, so that small probabilities are kept
-    draw = _draw("random_bernoulli", StandardUniform, shape, np.float64, key, like, p)
-    return cast(less(draw, float(p) if _is_number(p) else _parameter(p, draw)), chosen)
+        # in float64 whatever the dtype, so that small probabilities are kept
+        draw = _draw(StandardUniform, shape, np.float64, key, like, p)
+        return cast(less(draw, float(p) if _is_number(p) else _parameter(p, draw)), chosen)
 
 
 def _draw(
-    what: str,
     draw_class: type[StandardDraw],
     shape: SupportsIndex | Sequence[SupportsIndex] | None,
     dtype: DtypeLike,
@@ -220,13 +219,12 @@ def _draw(
     *parameters: NodeLike,
 ) -> Node:
     """Return standard draws, in the graph of the nodes among the arguments."""
-    with placing(what, user_source()):
-        if isinstance(shape, Node) or (shape is None) == (like is None):
-            raise ArgumentError("takes either a shape of known sizes or a like=x, in whose run-time shape it draws")
-        static = None if shape is None else Shape(shape)
-        if static is not None and not static.is_known:
-            raise ShapeError(f"{static} is not known in full; give like=x, a node of that shape")
-        chosen = _float_dtype(*parameters) if dtype is None else as_dtype(dtype)
+    if isinstance(shape, Node) or (shape is None) == (like is None):
+        raise ArgumentError("takes either a shape of known sizes or a like=x, in whose run-time shape it draws")
+    static = None if shape is None else Shape(shape)
+    if static is not None and not static.is_known:
+        raise ShapeError(f"{static} is not known in full; give like=x, a node of that shape")
+    chosen = _float_dtype(*parameters) if dtype is None else as_dtype(dtype)
     alike = () if like is None else (like,)
     if key is None:
         key = random_key(graph=graph_of(*alike, *parameters))
