@@ -21,6 +21,7 @@ CONFIGURATIONS = {
     "pointwise": ((2, 4, 5, 3), (1, 1, 3, 6), (1, 1), "SAME"),
     "pointwise strides": ((2, 7, 5, 3), (1, 1, 3, 6), (2, 3), "VALID"),
 }
+EXPECTED_PADDING = "expected 'SAME', 'VALID', a number of pixels, or ((top, bottom), (left, right))"
 each_configuration = pytest.mark.parametrize(
     ("shapes", "strides", "padding"),
     [((x, kernel), strides, padding) for x, kernel, strides, padding in CONFIGURATIONS.values()],
@@ -28,25 +29,27 @@ each_configuration = pytest.mark.parametrize(
 )
 
 
-def pad(x, kernel, strides, padding):
-    """Surround images with zeros as TensorFlow's documentation of SAME says."""
-    margins = []
-    for n, k, s in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True):
-        both = 0 if padding == "VALID" else max(k - (n % s or s), 0)
-        margins.append((both // 2, both - both // 2))
-    return np.pad(x, [(0, 0), *margins, (0, 0)])
+def pad(x, reach, strides, padding):
+    """Surround images with zeros as TensorFlow's documentation of SAME says, or as it is told."""
+    if padding == "SAME":
+        both = [max(k - (n % s or s), 0) for n, k, s in zip(x.shape[1:3], reach, strides, strict=True)]
+        padding = [(n // 2, n - n // 2) for n in both]
+    elif padding == "VALID":
+        padding = [(0, 0), (0, 0)]
+    return np.pad(x, [(0, 0), *padding, (0, 0)])
 
 
-def convolve_slowly(x, kernel, strides, padding):
-    padded = pad(x, kernel, strides, padding)
-    (kh, kw, _, given), (sh, sw) = kernel.shape, strides
-    down = (padded.shape[1] - kh) // sh + 1
-    across = (padded.shape[2] - kw) // sw + 1
+def convolve_slowly(x, kernel, strides, padding, dilations=(1, 1)):
+    (kh, kw, _, given), (sh, sw), (dh, dw) = kernel.shape, strides, dilations
+    reach = ((kh - 1) * dh + 1, (kw - 1) * dw + 1)
+    padded = pad(x, reach, strides, padding)
+    down = (padded.shape[1] - reach[0]) // sh + 1
+    across = (padded.shape[2] - reach[1]) // sw + 1
     y = np.zeros((len(x), down, across, given))
     for n in range(len(x)):
         for i in range(down):
             for j in range(across):
-                window = padded[n, i * sh : i * sh + kh, j * sw : j * sw + kw]
+                window = padded[n, i * sh : i * sh + reach[0] : dh, j * sw : j * sw + reach[1] : dw]
                 for o in range(given):
                     y[n, i, j, o] = np.sum(window * kernel[..., o])
     return y
@@ -70,25 +73,69 @@ def test_result_is_that_of_a_loop_over_windows(shapes, strides, padding):
 
 @st.composite
 def convolutions(draw):
-    """Return shapes of images and kernel, strides and padding, sizes of 0 included."""
+    """Return shapes of images and kernel, and options, sizes of 0 included."""
     size = draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
     strides = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    padding = draw(st.sampled_from(["SAME", "VALID"]))
-    least = size if padding == "VALID" else (0, 0)
-    height, width = (draw(st.integers(n, 9)) for n in least)
+    dilations = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    margin = st.tuples(st.integers(0, 4), st.integers(0, 4))
+    padding = draw(st.sampled_from(["SAME", "VALID"]) | st.tuples(margin, margin))
+    margins = [(0, 0), (0, 0)] if isinstance(padding, str) else padding
+    reach = [(k - 1) * d + 1 - sum(m) for k, d, m in zip(size, dilations, margins, strict=True)]
+    least = (0, 0) if padding == "SAME" else [max(n, 0) for n in reach]
+    height, width = (draw(st.integers(n, max(n, 9))) for n in least)
     count, taken, outputs = (draw(st.integers(0, 4)) for _ in range(3))
-    return ((count, height, width, taken), (*size, taken, outputs)), strides, padding
+    return ((count, height, width, taken), (*size, taken, outputs)), (strides, padding, dilations)
 
 
 @settings(deadline=None)
 @given(convolutions())
 def test_any_sizes_give_the_result_of_a_loop_over_windows(convolution):
-    shapes, strides, padding = convolution
+    shapes, options = convolution
     x, kernel = draw(shapes)
-    y = conv2d(x, kernel, strides, padding)
-    expected = convolve_slowly(x, kernel, strides, padding)
+    y = conv2d(x, kernel, *options)
+    expected = convolve_slowly(x, kernel, *options)
     assert y.shape == expected.shape
     np.testing.assert_allclose(run(y), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("padding", "margins"),
+    [
+        (2, ((2, 2), (2, 2))),
+        ((1, 3), ((1, 1), (3, 3))),
+        ((0, (1, 2)), ((0, 0), (1, 2))),
+        ([[1, 0], [2, 3]], ((1, 0), (2, 3))),
+        (np.array([[1, 0], [2, 3]]), ((1, 0), (2, 3))),
+    ],
+)
+def test_padding_may_be_told_in_pixels(padding, margins):
+    x, kernel = draw([(2, 5, 7, 3), (4, 1, 3, 6)])
+    y = conv2d(x, kernel, padding=padding)
+    assert y.call.op.padding == margins
+    padded = np.pad(x, [(0, 0), *margins, (0, 0)])
+    np.testing.assert_allclose(run(y), run(conv2d(padded, kernel, padding="VALID")), rtol=1e-12, atol=1e-12)
+
+
+def test_dilated_kernel_is_one_with_zeros_between():
+    x, kernel = draw([(2, 8, 11, 3), (3, 2, 3, 5)])
+    wide = np.zeros((5, 4, 3, 5))
+    wide[::2, ::3] = kernel
+    for padding in ("SAME", "VALID", 1):
+        dilated = run(conv2d(x, kernel, (1, 2), padding, dilations=(2, 3)))
+        np.testing.assert_allclose(dilated, run(conv2d(x, wide, (1, 2), padding)), rtol=1e-12, atol=1e-12)
+
+
+def test_unknown_sizes_stay_unknown_with_margins_and_dilations():
+    x = og.placeholder((None, None, 7, 3))
+    y = conv2d(x, np.zeros((4, 2, 3, 6)), (2, 3), ((1, 0), (0, 2)), dilations=(1, 4))
+    assert y.shape == (None, None, 2, 6)
+
+
+def test_complex_numbers_are_convolved_by_their_parts():
+    real, imag, kernel, kernel_imag = draw([(2, 5, 4, 3), (2, 5, 4, 3), (3, 2, 3, 1), (3, 2, 3, 1)])
+    y = run(conv2d(real + 1j * imag, kernel + 1j * kernel_imag))
+    parts = [run(conv2d(a, b)) for a in (real, imag) for b in (kernel, kernel_imag)]
+    np.testing.assert_allclose(y, parts[0] - parts[3] + 1j * (parts[1] + parts[2]), rtol=1e-12, atol=1e-12)
 
 
 def test_whole_numbers_give_exact_results_in_float32():
@@ -163,9 +210,9 @@ def test_gradients_hold_where_sizes_are_unknown(name):
 @settings(deadline=None)
 @given(convolutions())
 def test_gradients_are_adjoint_to_the_convolution(convolution):
-    shapes, strides, padding = convolution
+    shapes, options = convolution
     x, kernel = (og.Variable(value) for value in draw(shapes))
-    y = conv2d(x, kernel, strides, padding)
+    y = conv2d(x, kernel, *options)
     g = np.random.default_rng(1).normal(size=y.shape)
     value, gx, gkernel = run([y, *og.grad(y, [x, kernel], g)])
     # <y, g> = <x, gx> = <kernel, gkernel>, since y is linear in each
@@ -265,6 +312,13 @@ def test_float32_is_as_near_to_float64_as_rounding_allows():
         ((5, 6, 3), (4, 1, 3, 7), {}, "conv2d: x has shape (5, 6, 3); images are (N, height, width, channels)"),
         ((2, 5, 6, 3), (4, 3, 7), {}, "conv2d: kernel has shape (4, 3, 7); kernels are (height, width, in, out)"),
         ((2, 5, 6, 3), (0, 1, 3, 7), {}, "conv2d: kernel (0, 1) has no elements"),
+        (
+            (2, 5, 6, 3),
+            (2, 4, 3, 7),
+            {"padding": (0, (1, 0)), "dilations": (1, 3)},
+            "conv2d: kernel (2, 4), dilated to (2, 10), exceeds image (5, 6) with padding ((0, 0), (1, 0)); "
+            "pad x first",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit_raise_at_construction(x, kernel, options, message):
@@ -283,7 +337,11 @@ def test_shapes_that_do_not_fit_raise_at_construction(x, kernel, options, messag
         ({"strides": (2, -1)}, "conv2d: strides (2, -1): both must be at least 1"),
         ({"strides": (1, 2, 3)}, "conv2d: strides=(1, 2, 3): expected 2 values, got 3"),
         ({"strides": 1.5}, "conv2d: strides=(1.5, 1.5): expected an integer"),
-        ({"padding": "same"}, "conv2d: padding='same': expected one of 'SAME', 'VALID'"),
+        ({"padding": "same"}, f"conv2d: padding='same': {EXPECTED_PADDING}"),
+        ({"padding": (1, 2, 3)}, f"conv2d: padding=(1, 2, 3): {EXPECTED_PADDING}"),
+        ({"padding": 0.5}, f"conv2d: padding=0.5: {EXPECTED_PADDING}"),
+        ({"padding": (0, (1, -2))}, "conv2d: padding ((0, 0), (1, -2)): none of it may be negative"),
+        ({"dilations": (1, 0)}, "conv2d: dilations (1, 0): both must be at least 1"),
     ],
 )
 def test_bad_attributes_raise_at_construction(options, message):

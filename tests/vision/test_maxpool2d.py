@@ -290,3 +290,9 @@ def test_image_that_turns_out_too_small_raises_at_the_run():
     assert first == "maxpool2d: window (6, 4) exceeds image (5, 7); pad x first"
     assert "placeholder 'photos' (2, 5, 7, 3) float32" in operands
     assert line.endswith("y = maxpool2d(x, (6, 4))")
+
+
+def test_it_answers_to_the_name_with_an_underscore_too():
+    assert og.maxpool_2d is maxpool2d
+    op = og.maxpool_2d(og.placeholder((2, 5, 7, 3)), (3, 2), 2, "SAME").call.op
+    assert (op.kernel_size, op.strides, op.padding) == ((3, 2), (2, 2), "SAME")

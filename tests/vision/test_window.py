@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import opgraph as og
-from opgraph_vision.ops.window import Slide, count_windows
+from opgraph_vision.ops.window import Slide, as_padding, count_windows, possible_pixels
 
 SIZES = st.integers(1, 9)
 
@@ -74,3 +74,54 @@ def test_each_element_is_inside_where_a_walk_over_the_windows_finds_it(pixels, s
         counted, lie_on = slide.inside(element, some)
         assert list(range(windows)[counted]) == list(found)
         assert list(range(pixels)[lie_on]) == list(found.values())
+
+
+@given(
+    pixels=SIZES,
+    size=st.integers(1, 4),
+    stride=SIZES,
+    dilation=st.integers(1, 4),
+    before=st.integers(0, 9),
+    after=st.integers(0, 9),
+)
+def test_each_element_is_inside_where_it_is_in_an_image_with_margins(pixels, size, stride, dilation, before, after):
+    reach = (size - 1) * dilation + 1
+    starts = [start for start in range(-before, pixels + after, stride) if start + reach <= pixels + after]
+    padding = ((before, after), (0, 0))
+    if not starts:
+        with pytest.raises(og.ShapeError, match="exceeds image"):
+            count_windows((pixels, 1), (size, 1), (stride, 1), padding, (dilation, 1))
+        return
+    assert count_windows((pixels, 1), (size, 1), (stride, 1), padding, (dilation, 1)) == (len(starts), 1)
+    slide = Slide(pixels, len(starts), size, stride, dilation, before)
+    assert slide.margins == (before, max(starts[-1] + reach - pixels, 0))
+    for element in range(size):
+        found = [(i, start + element * dilation) for i, start in enumerate(starts)]
+        found = [(i, pixel) for i, pixel in found if 0 <= pixel < pixels]
+        windows, lie_on = slide.inside(element, slice(0, len(starts)))
+        assert list(zip(range(len(starts))[windows], range(pixels)[lie_on], strict=True)) == found
+
+
+@given(
+    windows=SIZES,
+    size=st.integers(1, 4),
+    stride=SIZES,
+    dilation=st.integers(1, 3),
+    padding=st.sampled_from(["SAME", "VALID"]) | st.integers(0, 5),
+)
+def test_possible_pixels_are_those_that_have_so_many_windows(windows, size, stride, dilation, padding):
+    margins = as_padding(padding)
+
+    def has_so_many(pixels):
+        try:
+            return count_windows((pixels, 99), (size, 1), (stride, 1), margins, (dilation, 1))[0] == windows
+        except og.ShapeError:
+            return False
+
+    heights, _ = possible_pixels((windows, 1), (size, 1), (stride, 1), margins, (dilation, 1))
+    assert list(heights) == [pixels for pixels in range(100) if has_so_many(pixels)]
+
+
+def test_possible_pixels_are_unknown_where_they_depend_on_an_unknown_size():
+    assert possible_pixels((None, 3), (2, None), (1, 1), "VALID") == (None, None)
+    assert possible_pixels((None, 3), (2, None), (1, 2), "SAME") == (None, range(5, 7))

@@ -53,7 +53,16 @@ OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgr
 
 # ops that users ask for before they have installed the package; a test holds them to what there is
 KNOWN_ELSEWHERE = {
-    "opgraph-vision": ("conv2d", "maxpool2d"),
+    "opgraph-vision": (
+        "avgpool2d",
+        "avgpool_2d",
+        "conv2d",
+        "conv2d_transpose",
+        "global_avgpool2d",
+        "global_maxpool2d",
+        "maxpool2d",
+        "maxpool_2d",
+    ),
     "opgraph-nn": (
         "batch_norm",
         "dropout",

@@ -94,5 +94,6 @@ def fold(part: og.Array, grid: Grid, rows: slice, images: og.Array) -> None:
 def _windows(images: og.Array, grid: Grid) -> og.Array:
     """Return the windows on `images`, which have margins, as a view (N, down, across, height, width, C)."""
     vertical, horizontal = grid
-    views = sliding_window_view(images, (vertical.size, horizontal.size), axis=(1, 2))
-    return views[:, :: vertical.stride, :: horizontal.stride].transpose(0, 1, 2, 4, 5, 3)
+    views = sliding_window_view(images, (vertical.reach, horizontal.reach), axis=(1, 2))
+    views = views[:, :: vertical.stride, :: horizontal.stride, :, :: vertical.dilation, :: horizontal.dilation]
+    return views.transpose(0, 1, 2, 4, 5, 3)

@@ -3,19 +3,45 @@
 Images are (N, height, width, channels). Each has a grid of windows, so many down and so many across.
 """
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias, get_args
 
 import opgraph as og
 
 Padding: TypeAlias = Literal["SAME", "VALID"]
+Margins: TypeAlias = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 Size: TypeAlias = int | None
 Pair: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+PaddingLike: TypeAlias = Padding | SupportsIndex | Sequence[Pair]
 
 
 def as_pair(value: Pair) -> Sequence[SupportsIndex]:
     """Return a lone number as that for height and for width; an op's attribute checks the rest."""
     return value if isinstance(value, Iterable) else (value, value)
+
+
+def as_padding(padding: PaddingLike) -> Padding | Margins:
+    """Return the name of a padding as it is, and numbers of pixels as margins.
+
+    One number goes for all four sides, one of a pair for both sides of its direction.
+
+    Raises
+    ------
+    ArgumentError
+        For anything else.
+    """
+    names: tuple[Padding, ...] = get_args(Padding)
+    try:
+        if isinstance(padding, str):
+            return names[names.index(padding)]
+        height, width = padding if isinstance(padding, Iterable) else (padding, padding)
+        (top, bottom), (left, right) = as_pair(height), as_pair(width)
+        return (operator.index(top), operator.index(bottom)), (operator.index(left), operator.index(right))
+    except (TypeError, ValueError):
+        raise og.ArgumentError(
+            f"padding={padding!r}: expected 'SAME', 'VALID', a number of pixels, or ((top, bottom), (left, right))"
+        ) from None
 
 
 def known(shape: Sequence[Size]) -> tuple[int, ...]:
@@ -30,66 +56,141 @@ def check_images(name: str, spec: og.Spec) -> None:
 
 
 def count_windows(
-    image: Sequence[Size], size: Sequence[Size], strides: tuple[int, int], padding: Padding, what: str = "window"
+    image: Sequence[Size],
+    size: Sequence[Size],
+    strides: tuple[int, int],
+    padding: Padding | Margins,
+    dilations: tuple[int, int] = (1, 1),
+    what: str = "window",
 ) -> tuple[Size, Size]:
     """Return how many windows an image has, down and across; ``None`` where that is unknown.
 
-    ``"VALID"`` takes the windows that lie inside the image. ``"SAME"`` takes one for each stride that starts
-    inside it, ``ceil(pixels / stride)``, and pads the image as far as they reach beyond.
+    ``"VALID"`` takes the windows that lie inside the image, margins those inside the image with them. ``"SAME"``
+    takes one for each stride that starts inside it, ``ceil(pixels / stride)``, and pads the image as far as
+    they reach beyond.
 
     Parameters
     ----------
     image, size
         Height and width, of the image and of the window.
+    dilations
+        How many pixels the window's elements are apart, down and across.
     what
         How a message calls the window.
 
     Raises
     ------
     ArgumentError
-        For strides below 1.
+        For strides or dilations below 1, or negative margins.
     ShapeError
-        For a window without elements, or one that exceeds an image that is not padded.
+        For a window without elements, or one that exceeds an image and its margins.
     """
-    if min(strides) < 1:
-        raise og.ArgumentError(f"strides {strides}: both must be at least 1")
-    if 0 in size:
-        raise og.ShapeError(f"{what} {tuple(size)} has no elements")
-    exceeds = any(n is not None and k is not None and k > n for n, k in zip(image, size, strict=True))
-    if exceeds and padding == "VALID":
-        raise og.ShapeError(f"{what} {tuple(size)} exceeds image {tuple(image)}; pad x first")
-    down, across = (_count(n, k, s, padding) for n, k, s in zip(image, size, strides, strict=True))
+    _check_steps(size, strides, padding, dilations, what)
+    reaches = [_reach(k, d) for k, d in zip(size, dilations, strict=True)]
+    if padding == "SAME":
+        down, across = (None if n is None else -(-n // s) for n, s in zip(image, strides, strict=True))
+        return down, across
+
+    margins = _margins(padding)
+    rooms = [None if n is None else n + sum(margin) for n, margin in zip(image, margins, strict=True)]
+    if any(n is not None and k is not None and k > n for n, k in zip(rooms, reaches, strict=True)):
+        dilated = "" if dilations == (1, 1) else f", dilated to {tuple(reaches)},"
+        padded = "" if padding == "VALID" else f" with padding {padding}"
+        raise og.ShapeError(f"{what} {tuple(size)}{dilated} exceeds image {tuple(image)}{padded}; pad x first")
+    down, across = (
+        None if n is None or k is None else (n - k) // s + 1 for n, k, s in zip(rooms, reaches, strides, strict=True)
+    )
     return down, across
 
 
-def _count(pixels: Size, size: Size, stride: int, padding: Padding) -> Size:
-    if pixels is None:
-        return None
+def possible_pixels(
+    windows: Sequence[Size],
+    size: Sequence[Size],
+    strides: tuple[int, int],
+    padding: Padding | Margins,
+    dilations: tuple[int, int] = (1, 1),
+    what: str = "window",
+) -> tuple[range | None, range | None]:
+    """Return the heights and the widths of images that have so many `windows`; ``None`` where those are unknown.
+
+    Parameters and errors are those of `count_windows`.
+    """
+    _check_steps(size, strides, padding, dilations, what)
     if padding == "SAME":
-        return -(-pixels // stride)
-    return None if size is None else (pixels - size) // stride + 1
+        heights, widths = (
+            None if n is None else range(max((n - 1) * s + 1, 0), n * s + 1)
+            for n, s in zip(windows, strides, strict=True)
+        )
+        return heights, widths
+    if 0 in windows:
+        raise og.ShapeError(f"x has {tuple(windows)} pixels; there may be none with padding 'SAME' alone")
+    reaches = [_reach(k, d) for k, d in zip(size, dilations, strict=True)]
+    least = [
+        None if n is None or k is None else (n - 1) * s + k - sum(margin)
+        for n, k, s, margin in zip(windows, reaches, strides, _margins(padding), strict=True)
+    ]
+    heights, widths = (None if n is None else range(max(n, 0), n + s) for n, s in zip(least, strides, strict=True))
+    return heights, widths
+
+
+def _check_steps(
+    size: Sequence[Size], strides: tuple[int, int], padding: Padding | Margins, dilations: tuple[int, int], what: str
+) -> None:
+    for name, steps in (("strides", strides), ("dilations", dilations)):
+        if min(steps) < 1:
+            raise og.ArgumentError(f"{name} {steps}: both must be at least 1")
+    if min(map(min, _margins(padding))) < 0:
+        raise og.ArgumentError(f"padding {padding}: none of it may be negative")
+    if 0 in size:
+        raise og.ShapeError(f"{what} {tuple(size)} has no elements")
+
+
+def _margins(padding: Padding | Margins) -> Margins:
+    """Return what is added around an image whatever its size."""
+    return ((0, 0), (0, 0)) if isinstance(padding, str) else padding
+
+
+def _reach(size: Size, dilation: int) -> Size:
+    """Return how many pixels there are from a window's first element to its last."""
+    return None if size is None else (size - 1) * dilation + 1
 
 
 class Slide(NamedTuple):
-    """One axis of an image with the windows along it: how many of each, the windows' size and stride."""
+    """One axis of an image with the windows along it: how many of each, the windows' size and stride.
+
+    Attributes
+    ----------
+    dilation : int
+        How many pixels the elements of a window are apart.
+    before : int or None
+        The margin before the image; where ``None``, the windows decide, and reach as far beyond it as after it.
+    """
 
     pixels: int
     windows: int
     size: int
     stride: int
+    dilation: int = 1
+    before: int | None = None
+
+    @property
+    def reach(self) -> int:
+        """From a window's first element to its last, the number of pixels."""
+        return (self.size - 1) * self.dilation + 1
 
     @property
     def margins(self) -> tuple[int, int]:
         """How far the windows reach beyond the image, before and after it; the odd pixel is after."""
-        both = max((self.windows - 1) * self.stride + self.size - self.pixels, 0)
-        return both // 2, both - both // 2
+        both = (self.windows - 1) * self.stride + self.reach - self.pixels
+        before = max(both, 0) // 2 if self.before is None else self.before
+        return before, max(both - before, 0)
 
     def inside(self, element: int, windows: slice) -> tuple[slice, slice]:
         """Return which `windows` have that `element` inside the image, and the pixels on which it lies.
 
         The first slice counts from the start of `windows`.
         """
-        lead = self.margins[0] - element
+        lead = self.margins[0] - element * self.dilation
         first = max(windows.start, -(-lead // self.stride))
         stop = min(windows.stop, (self.pixels - 1 + lead) // self.stride + 1)
         if first >= stop:
@@ -124,10 +225,17 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(
-        cls, images: Sequence[Size], windows: Sequence[Size], size: Sequence[Size], strides: tuple[int, int]
+        cls,
+        images: Sequence[Size],
+        windows: Sequence[Size],
+        size: Sequence[Size],
+        strides: tuple[int, int],
+        padding: Padding | Margins = "SAME",
+        dilations: tuple[int, int] = (1, 1),
     ) -> "Grid":
         """Return the grid between the shapes (N, H, W, C) of images and (N, down, across, …) of windows."""
-        return cls(*map(Slide, known(images)[1:3], known(windows)[1:3], known(size), strides))
+        before = (None, None) if isinstance(padding, str) else (margin[0] for margin in padding)
+        return cls(*map(Slide, known(images)[1:3], known(windows)[1:3], known(size), strides, dilations, before))
 
     @property
     def rows(self) -> slice:
@@ -137,7 +245,7 @@ class Grid(NamedTuple):
     @property
     def is_pointwise(self) -> bool:
         """Whether the windows are the pixels themselves."""
-        return all(slide.size == slide.stride == 1 for slide in self)
+        return all(slide.size == slide.stride == 1 and slide.windows == slide.pixels for slide in self)
 
     def taps(self, rows: slice | None = None) -> Iterator[Tap]:
         """Yield the window's elements in row-major order.
