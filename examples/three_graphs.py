@@ -70,7 +70,7 @@ def accuracy(model: Model, rt: og.RunTime, images: NDArray[np.float32], labels: 
 def main() -> None:
     """Train, and print what comes of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=12, help="how often to go through the images (12)")
+    parser.add_argument("--epochs", type=int, default=8, help="how often to go through the images (8)")
     parser.add_argument("--seed", type=int, default=0, help="of the initial values and the order (0)")
     args = parser.parse_args()
 

@@ -24,7 +24,9 @@ takes_long = pytest.mark.skipif(
 def run_example(name, *options):
     """Return the lines that an example prints; what it warns of is an error."""
     command = [sys.executable, "-W", "error", EXAMPLES / name, *options]
-    finished = subprocess.run(command, capture_output=True, text=True)
+    # threads of BLAS that wait for each other on a busy machine take many times as long as one
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     return finished.stdout.splitlines()

@@ -199,14 +199,6 @@ def test_gradients_agree_with_finite_differences_through_second_order(shapes, st
     check_grads(conv2d(x, kernel, strides, padding), [x, kernel], dict(zip((x, kernel), values, strict=True)))
 
 
-@pytest.mark.parametrize("name", ["same", "odd margins", "valid strides", "gaps"])
-def test_gradients_hold_where_sizes_are_unknown(name):
-    *shapes, strides, padding = CONFIGURATIONS[name]
-    values = draw(shapes)
-    x, kernel = (og.placeholder([None] * 4, np.float64) for _ in shapes)
-    check_grads(conv2d(x, kernel, strides, padding), [x, kernel], dict(zip((x, kernel), values, strict=True)))
-
-
 @settings(deadline=None)
 @given(convolutions())
 def test_gradients_are_adjoint_to_the_convolution(convolution):

@@ -46,7 +46,7 @@ def transposes(draw):
     margins = [(0, 0), (0, 0)] if isinstance(padding, str) else padding
     reach = [(k - 1) * d + 1 - sum(m) for k, d, m in zip(size, dilations, margins, strict=True)]
     # any image that can be convolved tells a size to transpose from
-    least = (1, 1) if padding == "SAME" else [max(n, 0) for n in reach]
+    least = (0, 0) if padding == "SAME" else [max(n, 0) for n in reach]
     pixels = tuple(draw(st.integers(n, max(n, 8))) for n in least)
     count, given, taken = (draw(st.integers(0, 3)) for _ in range(3))
     convolved = conv2d(

@@ -62,6 +62,7 @@ KNOWN_ELSEWHERE = {
         "global_maxpool2d",
         "maxpool2d",
         "maxpool_2d",
+        "resize_nearest2d",
     ),
     "opgraph-nn": (
         "batch_norm",

@@ -1,9 +1,10 @@
-"""opgraph-vision: convolution and pooling for opgraph, and a small set of digits to try them on."""
+"""opgraph-vision: convolution and pooling for opgraph, and handwritten digits to try them on."""
 
 import opgraph as og
 from opgraph_vision import datasets
 from opgraph_vision.ops.conv import conv2d, conv2d_transpose
 from opgraph_vision.ops.pool import avgpool2d, global_avgpool2d, global_maxpool2d, maxpool2d
+from opgraph_vision.ops.resize import resize_nearest2d
 
 # other names of the same functions
 avgpool_2d = avgpool2d
@@ -19,6 +20,7 @@ __all__ = [
     "global_maxpool2d",
     "maxpool2d",
     "maxpool_2d",
+    "resize_nearest2d",
 ]
 
 og.hide_frames(__name__)
