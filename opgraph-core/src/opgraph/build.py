@@ -52,9 +52,7 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
         nodes = tuple([x if isinstance(x, Node) else constant_in(graph, to_array(x)) for x in inputs])
         if any(n.graph is not graph for n in nodes):
             raise GraphError("nodes of two graphs; carry values over with .val and set_val, or feed them")
-        _check_arity(op, len(nodes))
-        _check_shape_only(op, len(nodes))
-        specs = infer_specs(op, tuple([n.spec for n in nodes]))
+        specs = call_specs(op, nodes)
     except OpgraphError as error:
         raise error.located(op.short_name(), describe_inputs(op, nodes), source) from error.__cause__
     local_name = op.name.partition(".")[2].removeprefix("_")
@@ -80,6 +78,13 @@ def input_names(op: Op, n: int) -> list[str]:
         stem = names.pop()[1:]
         names += [f"{stem}[{i}]" for i in range(n - len(names))]
     return names[:n] + [f"input {i}" for i in range(len(names), n)]
+
+
+def call_specs(op: Op, nodes: Sequence[Node]) -> Specs:
+    """Return the specs of the outputs of `op` on `nodes`; raise what makes the call impossible."""
+    _check_arity(op, len(nodes))
+    _check_shape_only(op, len(nodes))
+    return infer_specs(op, tuple([n.spec for n in nodes]))
 
 
 def _check_arity(op: Op, n: int) -> None:

@@ -85,6 +85,22 @@ class UnknownOpError(OpgraphError, AttributeError):
     """A name under which no op is installed."""
 
 
+class FileError(OpgraphError, OSError, ValueError):
+    """A file that cannot be read or written, or that is not what it should be.
+
+    Where the system refused, its own error is the ``__cause__``.
+    """
+
+    def __init__(self, detail: object = "", *notes: str) -> None:
+        super().__init__(detail)  # of several arguments, OSError takes two for a number and a file name
+        self.args = (detail, *notes)
+        self.notes = notes
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file that is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A line of the user's program."""

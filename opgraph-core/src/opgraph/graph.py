@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,6 +31,11 @@ from opgraph.errors import (
 from opgraph.node import Call, Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
 from opgraph.op import Array, Rng
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
+
+if TYPE_CHECKING:
+    import os
+
+    from opgraph.io import Unmatched
 
 _T = TypeVar("_T")
 
@@ -290,14 +295,33 @@ class Graph:
             seed = self.get_runtime().seed
         values: dict[Variable, Array] = {by_name[name]: by_name[name]._checked(value) for name, value in given.items()}
         for variable in variables:
-            initial = variable._initial(np.random.default_rng([seed, *variable.name.encode()]))
+            initial = variable._initial(np.random.default_rng([seed, *variable.name.encode(errors="surrogatepass")]))
             if initial is not None:
                 values.setdefault(variable, initial)
+        self.write_values(values)
+
+    def read_values(self, variables: Sequence[Variable]) -> list[Array | None]:
+        """Return copies of the values of `variables`, all of one moment; None for one that has none yet."""
+        storages = [variable.storage for variable in variables]
+        with self.state_lock:
+            return _copies(storages)
+
+    def write_values(self, values: Mapping[Variable, Array]) -> None:
+        """Copy in a value for each variable, all at one moment; each is of its variable's shape and dtype."""
         storages = [variable.storage for variable in values]
         arrays = [storage.array for storage in storages]
+        given = list(values.values())
         with self.state_lock:
-            write_all(arrays, list(values.values()))
+            write_all(arrays, given)
             in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
+
+    def save_variables(self, path: "str | os.PathLike[str]") -> str:
+        """Write the values of all variables to a file; see `opgraph.save_variables`."""
+        return above.save_variables(path, self)
+
+    def load_variables(self, path: "str | os.PathLike[str]", strict: bool = True) -> "Unmatched":
+        """Give the variables the values in a file; see `opgraph.load_variables`."""
+        return above.load_variables(path, self, strict)  # type: ignore[no-any-return]  # the layer above
 
     def add_update(self, variable: Variable, value: NodeLike, *, when: Node) -> None:
         """Have `variable` take `value` in every run that executes the call of `when`.
@@ -329,6 +353,10 @@ class Graph:
     def next_stream(self) -> int:
         """Return a number that no other key of this graph has."""
         return next(self._streams)
+
+    def take_stream(self, stream: int) -> None:
+        """Take `stream` for a key of a graph that is read from a file: `next_stream` returns later ones only."""
+        self._streams = itertools.count(max(stream + 1, next(self._streams)))
 
     def set_runtime(self, runtime: Any) -> None:
         """Have `runtime` execute this graph."""
@@ -442,9 +470,15 @@ def variable(
             raise ShapeError(f"a variable's shape must be known, {spec.shape} is not")
         if not callable(initializer):
             raise ArgumentError(f"initializer must be callable with (shape, rng), {initializer!r} is not")
+    made = owned_variable(spec, name, trainable, source)
+    made.initializer = initializer
+    return made
+
+
+def owned_variable(spec: Spec, name: str | None, trainable: bool, source: Source | None) -> Variable:
+    """Return a variable without a value, which the default graph keeps alive."""
     made = Variable.__new__(Variable)
     made._setup(spec, name, trainable, source)
-    made.initializer = initializer
     made.graph._owned[made.name] = made
     return made
 
@@ -501,6 +535,10 @@ def in_one_call(function: Callable[..., Any], *arguments: Iterable[Any]) -> None
     """Call a function written in C on each group of arguments, with no signal handler in between."""
     # the handlers of signals run between bytecodes, and here there are none
     collections.deque(map(function, *arguments), maxlen=0)
+
+
+def _copies(storages: Sequence[Storage]) -> list[Array | None]:
+    return [storage.array.copy() if storage.initialized else None for storage in storages]
 
 
 def uninitialized(labels: Sequence[str], source: Source | None) -> UninitializedError:

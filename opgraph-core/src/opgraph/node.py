@@ -28,6 +28,8 @@ class _Above:
 
     function: Callable[[str], Callable[..., "Node"]]
     make_runtime: Callable[[], Any]
+    save_variables: Callable[..., str]
+    load_variables: Callable[..., Any]
 
 
 above = _Above()

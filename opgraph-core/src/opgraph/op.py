@@ -170,7 +170,7 @@ class Op:
         return hash((type(self), self._key()))
 
     def _key(self) -> tuple[Any, ...]:
-        return tuple(_bits(value) for value in self.attributes().values())
+        return tuple(type_and_bits(value) for value in self.attributes().values())
 
 
 class Elementwise(Op):
@@ -394,12 +394,12 @@ def _instance_of(kind: type) -> Callable[[Any], Any]:
     return coerce
 
 
-def _bits(value: Any) -> Any:
+def type_and_bits(value: Any) -> Any:
     """Return a key that tells values apart by type and bits."""
     if isinstance(value, float):
         return (float, struct.pack("d", value))
     if isinstance(value, complex):
         return (complex, struct.pack("dd", value.real, value.imag))
     if isinstance(value, tuple):
-        return (type(value), tuple(_bits(each) for each in value))
+        return (type(value), tuple(type_and_bits(each) for each in value))
     return (type(value), value)

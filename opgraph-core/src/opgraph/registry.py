@@ -149,6 +149,13 @@ def names(namespace: str | None = None) -> list[str]:
     return sorted(n for n in known if namespace is None or n.partition(".")[0] == namespace)
 
 
+def distribution_of(name: str) -> str | None:
+    """Return the distribution that has ``"namespace.name"`` installed, None where none has; nothing is imported."""
+    own = OWN_DISTRIBUTIONS.get(name.partition(".")[0])
+    entries = [] if own or name in _registered else installed().get(name, [])
+    return own or " or ".join(entry.distribution for entry in entries) or None
+
+
 def register(op_class: type[Op]) -> type[Op]:
     """Make an op known under its name without an entry point: for notebooks and frozen applications.
 

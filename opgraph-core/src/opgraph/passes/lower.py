@@ -44,7 +44,7 @@ def lower(fetches: Sequence[Node], updates: Mapping[Variable, Node]) -> Lowered:
     An update added with ``graph.add_update`` fires when its call is among the ancestors of a fetch or
     of another update's value. The second update of one variable reads what the first one gave.
     """
-    calls, fired = _ancestors([*fetches, *updates.values()])
+    calls, fired = ancestors([*fetches, *updates.values()])
     builder = _Builder()
     for call in calls:
         builder.add(call)
@@ -70,7 +70,7 @@ def lower(fetches: Sequence[Node], updates: Mapping[Variable, Node]) -> Lowered:
     )
 
 
-def _ancestors(roots: Sequence[Node]) -> tuple[list[Call], list[Update]]:
+def ancestors(roots: Sequence[Node]) -> tuple[list[Call], list[Update]]:
     """Return the calls that `roots` need in creation order, and the updates that those calls fire."""
     calls: set[Call] = set()
     fired: list[Update] = []
@@ -137,7 +137,7 @@ class _Builder:
         def renumbered(node: Node) -> int:
             return replaced[node.identity] if node.identity in replaced else self.number(node)
 
-        for call in _ancestors([value])[0]:
+        for call in ancestors([value])[0]:
             if any(node.identity in replaced for node in call.inputs):
                 inputs = tuple(map(renumbered, call.inputs))
                 replaced.update(((call, i), n) for i, n in enumerate(self._step(call, inputs)))

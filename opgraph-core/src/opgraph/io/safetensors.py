@@ -1,0 +1,79 @@
+"""Values by name in the format of safetensors, where that package is installed."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+from opgraph.errors import DtypeError, FileError
+from opgraph.io.archive import Header
+from opgraph.io.keys import dump_names, is_text, keys_for, load_names
+from opgraph.op import Array
+
+try:
+    from safetensors import safe_open
+    from safetensors.numpy import save
+except ImportError as error:
+    raise FileError(".safetensors needs a package of that name: pip install opgraph-core[safetensors]") from error
+
+NAMES = "opgraph.names"  # an entry of the metadata
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "U16": "uint16",
+    "U32": "uint32",
+    "U64": "uint64",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
+    "F16": "float16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+}
+
+
+def write(file: BinaryIO, values: Mapping[str, Array]) -> None:
+    """Write `values`, each under its name."""
+    for name, value in values.items():
+        if value.dtype.name not in _DTYPES.values():
+            raise DtypeError(f"{name!r} is {value.dtype}, which .safetensors cannot hold; save as .npz")
+    # the name of the metadata is the only one that is taken
+    keys = keys_for(values, lambda name: is_text(name) and name != "__metadata__")
+    names = dump_names(keys)
+    file.write(save({keys[name]: value for name, value in values.items()}, {NAMES: names} if names else None))
+
+
+@contextlib.contextmanager
+def open_values(path: str) -> Iterator["_Values"]:
+    """Open a file for reading its values."""
+    with safe_open(path, framework="numpy") as file:
+        yield _Values(file)
+
+
+class _Values:
+    """The values of an open file."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        names = load_names((file.metadata() or {}).get(NAMES, ""))
+        keys = list(file.keys())
+        self._keys = {names.get(key, key): key for key in keys}
+        if len(self._keys) < len(keys):
+            raise FileError("is damaged: it holds two values of one name")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the values."""
+        return list(self._keys)
+
+    def header(self, name: str) -> Header:
+        """Return shape and dtype of a value, without reading it."""
+        value = self._file.get_slice(self._keys[name])
+        dtype = value.get_dtype()
+        return Header(tuple(value.get_shape()), _DTYPES.get(dtype, dtype))
+
+    def read(self, name: str) -> Array:
+        """Return a value as its header says it is."""
+        array: Array = self._file.get_tensor(self._keys[name])
+        return array
