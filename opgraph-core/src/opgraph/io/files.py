@@ -107,12 +107,13 @@ def _open_locked(path: str, mode: int | None) -> BinaryIO:
     """Return a new file, locked for as long as it is open; the system unlocks it when the process is killed."""
 
     def opener(path: str, flags: int) -> int:
-        return os.open(path, flags, 0o666 if mode is None else 0o600)
+        descriptor = os.open(path, flags, 0o666 if mode is None else 0o600)
+        if mode is not None and sys.platform != "win32":
+            os.fchmod(descriptor, mode)
+        return descriptor
 
     while True:
         file = open(path, "xb", opener=opener)  # noqa: SIM115  # whoever asked for it closes it
-        if mode is not None:
-            os.chmod(path, mode)
         if sys.platform != "win32":
             with contextlib.suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(file, fcntl.LOCK_EX)
