@@ -1,17 +1,19 @@
 """Run the Python blocks of README and the documentation as tests."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
+from tempfile import TemporaryDirectory
 
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 
 def enter_fresh_graph(namespace):
-    """Give each document a graph of its own, so that none depends on what another one built."""
+    """Give each document a graph and a directory of its own, so that none depends on what another one left."""
     import opgraph as og  # not at the top: the tests that need no installed package load this file too
 
     namespace["_exit"] = stack = ExitStack()
     stack.enter_context(og.Graph().as_default_graph())
+    stack.enter_context(chdir(stack.enter_context(TemporaryDirectory())))
 
 
 def leave_graph(namespace):

@@ -1,5 +1,6 @@
 """Variables come back from files as they were, or not at all."""
 
+import importlib.util
 import io
 import json
 import os
@@ -230,7 +231,7 @@ def test_names_that_a_file_cannot_hold_come_back_too(suffix):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(st.characters(codec=None), min_size=1) | st.sampled_from(NAMES), unique=True, max_size=6))
 def test_any_names_come_back(names):
-    for suffix in SUFFIXES if "safetensors" in sys.modules else SUFFIXES[:1]:
+    for suffix in SUFFIXES if importlib.util.find_spec("safetensors") else [".npz"]:
         round_trip(names, suffix)
 
 

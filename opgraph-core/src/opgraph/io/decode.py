@@ -143,11 +143,8 @@ class _Decoder:
 
     def add(self, row: Any) -> None:
         """Append what one row of the document describes."""
-        with _damaged(f"node {len(self.items)}"):
+        with _damaged(self._title(row)):
             kind, name = _field(row, "kind", str), _field(row, "name", str)
-        number = row.get("op")
-        of = f" of {self._ops[number].name}" if type(number) is int and 0 <= number < len(self._ops) else ""
-        with _damaged(f"{kind} {name!r}{of}"):
             if kind not in self._makers:
                 raise GraphError(f"there is no such kind of node; there are {', '.join(self._makers)}")
             item = self._makers[kind](row, name)
@@ -173,6 +170,14 @@ class _Decoder:
         """Have a call update a variable."""
         variable, value = self.update(number, pair)
         self.graph.add_update(variable, value, when=self._node([when, 0]))
+
+    def _title(self, row: Any) -> str:
+        """Return what a message calls the node of `row`, whatever that is."""
+        if not isinstance(row, dict) or not {"kind", "name"} <= row.keys():
+            return f"node {len(self.items)}"
+        number = row.get("op")
+        of = f" of {self._ops[number].name}" if type(number) is int and 0 <= number < len(self._ops) else ""
+        return f"{row['kind']} {row['name']!r}{of}"
 
     def _call(self, row: Any, name: str) -> Call:
         op = self._ops[_index(_field(row, "op", int), self._ops)]

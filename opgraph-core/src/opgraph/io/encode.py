@@ -52,9 +52,8 @@ class _Encoder:
         self._items = sorted(items, key=lambda item: item.serial)
         self.numbers: dict[Node | Call, int] = {item: i for i, item in enumerate(self._items)}
         self._ops: dict[Op, int] = {}
-        for item in self._items:
-            if isinstance(item, Call):
-                self._ops.setdefault(item.op, len(self._ops))
+        calls = [item for item in self._items if isinstance(item, Call)]
+        self._op_numbers = {call: self._ops.setdefault(call.op, len(self._ops)) for call in calls}
 
     def reference(self, node: Node) -> list[int]:
         """Return what stands for a node that is an input or a result."""
@@ -95,7 +94,7 @@ class _Encoder:
         return {
             "kind": "call",
             "name": call.name,
-            "op": self._ops[call.op],
+            "op": self._op_numbers[call],
             "inputs": [self.reference(node) for node in call.inputs],
             "outputs": [_spec(spec) for spec in call.specs],
             "implicit": call.implicit,

@@ -14,7 +14,8 @@ if sys.platform != "win32":
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
-_TEMPORARY = (".opgraph-", ".tmp")  # how the names of temporary files begin and end
+# how the names of temporary files begin and end
+_START, _END = ".opgraph-", ".tmp"
 
 
 def with_suffix(path: StrPath, suffixes: Collection[str]) -> str:
@@ -45,7 +46,7 @@ def write_file(path: str, write: Callable[[BinaryIO], object]) -> None:
         directory = os.path.dirname(target)
         _remove_stale(directory)
         # named before it is made, so that an interrupt finds out what to remove
-        temporary = os.path.join(directory, os.urandom(8).hex().join(_TEMPORARY))
+        temporary = os.path.join(directory, f"{_START}{os.urandom(8).hex()}{_END}")
         try:
             with _open_locked(temporary, mode) as file:
                 write(file)
@@ -127,10 +128,9 @@ def _remove_stale(directory: str) -> None:
     """Remove the temporary files of saves that were killed: those on which nobody holds a lock."""
     if sys.platform == "win32":
         return
-    start, end = _TEMPORARY
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith(start) and entry.name.endswith(end) and entry.is_file(follow_symlinks=False):
+            if entry.name.startswith(_START) and entry.name.endswith(_END) and entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(OSError), open(entry.path, "r+b") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(entry.path)

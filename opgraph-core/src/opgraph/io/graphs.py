@@ -1,7 +1,6 @@
 """Whole graphs, saved and loaded: structure, attributes, values."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from opgraph.errors import FileError, GraphError, placing, user_source
 from opgraph.graph import Variable, as_update
@@ -54,6 +53,9 @@ def save_graph(
     with placing("save_graph", user_source()):
         target = with_suffix(path, (SUFFIX,))
         outputs, given = _by_name(fetches), dict(updates or {})
+        for variable in given:
+            if not isinstance(variable, Variable):
+                raise GraphError(f"updates are keyed by variables, not by {variable!r}")
         _check_nodes([*outputs.values(), *given])
         changed = {variable: as_update(variable, value) for variable, value in given.items()}
         document, arrays = encode(outputs, changed)
@@ -120,12 +122,10 @@ def _by_name(fetches: Node | Iterable[Node] | Mapping[str, Node]) -> dict[str, N
     return named
 
 
-def _check_nodes(nodes: list[Any]) -> None:
+def _check_nodes(nodes: list[Node]) -> None:
     if not nodes:
         raise GraphError("neither fetches nor updates are given, and so nothing to save")
     for node in nodes:
-        if not isinstance(node, Node):
-            raise GraphError(f"updates are keyed by variables, not by {node!r}")
         if node.call is not None and node.index >= node.call.visible:
             raise GraphError(f"{describe(node)} is a hidden output, which is not fetched")
         if node.graph is not nodes[0].graph:
