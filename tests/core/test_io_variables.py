@@ -427,6 +427,20 @@ def test_complex128_does_not_go_into_safetensors():
     assert os.listdir() == []
 
 
+def test_a_dtype_that_an_old_safetensors_does_not_know_is_an_error_of_ours(monkeypatch):
+    safetensors = pytest.importorskip("safetensors")  # optional
+
+    def refuse(values, metadata):
+        raise safetensors.SafetensorError("dtype complex64 is not covered")
+
+    monkeypatch.setattr(importlib.import_module("opgraph.io.safetensors"), "save", refuse)
+    kept = make(c=np.zeros(2, np.complex64))
+    with pytest.raises(og.DtypeError, match="cannot write this: dtype complex64 is not covered; upgrade it"):
+        og.save_variables("f.safetensors")
+    assert kept
+    assert os.listdir() == []
+
+
 def test_without_safetensors_the_error_says_what_to_install(monkeypatch):
     for module in [m for m in sys.modules if m.partition(".")[0] == "safetensors"]:
         monkeypatch.delitem(sys.modules, module)

@@ -10,7 +10,7 @@ from opgraph.io.keys import dump_names, is_text, keys_for, load_names
 from opgraph.op import Array
 
 try:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import save
 except ImportError as error:
     raise FileError(".safetensors needs a package of that name: pip install opgraph-core[safetensors]") from error
@@ -41,7 +41,11 @@ def write(file: BinaryIO, values: Mapping[str, Array]) -> None:
     # the name of the metadata is the only one that is taken
     keys = keys_for(values, lambda name: is_text(name) and name != "__metadata__")
     names = dump_names(keys)
-    file.write(save({keys[name]: value for name, value in values.items()}, {NAMES: names} if names else None))
+    try:
+        content = save({keys[name]: value for name, value in values.items()}, {NAMES: names} if names else None)
+    except SafetensorError as error:  # old ones know fewer dtypes
+        raise DtypeError(f"the installed safetensors cannot write this: {error}; upgrade it or save as .npz") from error
+    file.write(content)
 
 
 @contextlib.contextmanager
