@@ -400,6 +400,7 @@ def test_all_ops_that_are_missing_or_of_another_version_are_listed():
 def test_the_message_says_which_package_of_opgraphs_own_is_missing(monkeypatch):
     monkeypatch.setitem(og.registry.KNOWN_ELSEWHERE, "opgraph-vision", ("conv2d",))
     monkeypatch.setattr(og.registry, "_own_entries", lambda namespace: {})
+    monkeypatch.delitem(og.registry._loaded, "vision.conv2d", raising=False)
     changed(lambda document: op(document, "core.tanh").update(name="vision.conv2d"))
     with pytest.raises(og.OpLoadError, match="pip install opgraph-vision"):
         og.load_graph("f")
