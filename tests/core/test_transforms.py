@@ -65,6 +65,60 @@ def test_hvp_takes_several_inputs():
     np.testing.assert_allclose(found, [2 * 4 * 2 + 2 * 3 * 5, 2 * 3 * 2], rtol=1e-15)
 
 
+@pytest.mark.parametrize("rows", [3, 1], ids=["more outputs than inputs", "more inputs than outputs"])
+def test_the_jacobian_of_a_linear_map_is_its_matrix(rows):
+    x = og.placeholder((2,), dtype=np.float64)
+    y = og.constant(A[:rows]) @ x
+    found = og.jacobian(y, x)
+    assert found.shape == (rows, 2)
+    np.testing.assert_allclose(og.RunTime().run(found, {x: AT}), A[:rows], rtol=1e-15)
+
+
+def test_a_jacobian_has_the_axes_of_the_output_before_those_of_the_input():
+    x, w = og.placeholder((2, 1), dtype=np.float64), og.placeholder((), dtype=np.float64)
+    y = og.exp(x * w) * og.constant(rng.normal(size=(1, 4)))
+    found = og.jacobian(y, [x, w])
+    assert [j.shape for j in found] == [(2, 4, 2, 1), (2, 4)]
+    data = {x: AT[:, None], w: 0.7}
+    by_x, by_w, value = og.RunTime().run([*found, y], data)
+    np.testing.assert_allclose(by_x[..., 0], 0.7 * value[:, :, None] * np.eye(2)[:, None], rtol=1e-14)
+    np.testing.assert_allclose(by_w, value * AT[:, None], rtol=1e-14)
+
+
+def test_a_jacobian_of_nothing_or_by_what_does_not_matter_is_empty_or_zero():
+    x, w = og.placeholder((2,), dtype=np.float64), og.placeholder((0,), dtype=np.float64)
+    empty, zero = og.RunTime().run([og.jacobian(og.exp(w), x), og.jacobian(og.exp(x), w)], {x: AT, w: []})
+    assert empty.shape == (0, 2)
+    assert zero.shape == (2, 0)
+    assert og.RunTime().run(og.jacobian(x * 0.0, x), {x: AT}).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_the_hessian_is_the_matrix_of_second_derivatives():
+    x = og.placeholder((2,), dtype=np.float64)
+    y = og.reduce_sum(og.exp(x)) + x[0] * x[1] * x[1]
+    a, b = AT
+    expected = np.array([[np.exp(a), 2 * b], [2 * b, np.exp(b) + 2 * a]])
+    np.testing.assert_allclose(og.RunTime().run(og.hessian(y, x), {x: AT}), expected, rtol=1e-14)
+
+
+def test_the_hessian_by_several_inputs_has_a_block_for_each_two():
+    x, w = og.placeholder((2,), dtype=np.float64), og.placeholder((), dtype=np.float64)
+    blocks = og.hessian(og.reduce_sum(x * x) * w * w, [x, w])
+    assert [[block.shape for block in row] for row in blocks] == [[(2, 2), (2,)], [(2,), ()]]
+    found = og.RunTime().run([block for row in blocks for block in row], {x: AT, w: 3.0})
+    for value, wanted in zip(found, [18 * np.eye(2), 12 * AT, 12 * AT, 2 * AT @ AT], strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-14)
+
+
+def test_matrices_need_known_sizes_and_real_values():
+    x = og.placeholder((None,), dtype=np.float64, name="x")
+    with pytest.raises(og.ShapeError, match=r"jacobian: x is placeholder 'x' \(None,\) float64; the sizes of both"):
+        og.jacobian(og.exp(x), x)
+    z = og.placeholder((), dtype=np.complex64, name="z")
+    with pytest.raises(og.GradientError, match="hessian: x is placeholder 'z' .*; take the parts of complex values"):
+        og.hessian(og.real(z * z), z)
+
+
 def test_products_with_complex_jacobians_are_adjoint():
     z = og.placeholder((2,), dtype=np.complex128)
     y = og.exp(z) * og.conj(z)

@@ -116,12 +116,7 @@ from opgraph.spec import (
     reduced_shape,
     set_default_dtype,
 )
-from opgraph.transforms import (
-    hvp,
-    jvp,
-    value_and_grad,
-    vjp,
-)
+from opgraph.transforms import hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from opgraph.ops.arithmetic import (
@@ -406,6 +401,7 @@ __all__ = [
     "graph_of",
     "greater",
     "greater_equal",
+    "hessian",
     "hide_frames",
     "hvp",
     "hypot",
@@ -416,6 +412,7 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "jacobian",
     "jvp",
     "known_shape",
     "less",

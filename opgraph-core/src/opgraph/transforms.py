@@ -4,14 +4,21 @@ All take nodes and return nodes. A derivative by a complex value is one by its r
 the inner product Re(sum(conj(a) * b)).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
 from typing import cast as cast_type
 
+import numpy as np
+
 from opgraph.autodiff import Unconnected, filled, grad, gradients
-from opgraph.errors import GradientError, placing, user_source
-from opgraph.graph import at_source
+from opgraph.errors import GradientError, ShapeError, placing, user_source
+from opgraph.graph import at_source, constant_in
 from opgraph.node import Node, NodeLike, describe
+from opgraph.op import Array
+from opgraph.ops.join import stack
+from opgraph.ops.shape import reshape
+from opgraph.spec import known_shape
 
 Several = Sequence[Node]
 
@@ -146,6 +153,109 @@ def hvp(y: Node, xs: Node | Several, vectors: NodeLike | Sequence[NodeLike]) -> 
         # the Hessian is its own transpose
         found = cast_type(list[Node], gradients(cast_type(list[Node], firsts), inputs, given, unconnected="zeros"))
     return found[0] if isinstance(xs, Node) else found
+
+
+@overload
+def jacobian(y: Node, xs: Node) -> Node: ...
+@overload
+def jacobian(y: Node, xs: Several) -> list[Node]: ...
+def jacobian(y: Node, xs: Node | Several) -> Node | list[Node]:
+    """Return the derivatives of each element of `y` by each element of `xs`.
+
+    Built row by row, or column by column where `y` has more elements than x: the graph grows by the smaller
+    of the two numbers. `vjp` and `jvp` give products with the matrix without building it.
+
+    Parameters
+    ----------
+    y : Node, (…y)
+    xs : Node, (…x), or sequence of Node
+        Real, all sizes known.
+
+    Returns
+    -------
+    Node, (…y, …x), or list of Node
+        Zeros for an x on which `y` does not depend.
+
+    Raises
+    ------
+    ShapeError
+        Where a size is not known.
+    GradientError
+        Where a node is not real, or an op on the way has no gradient.
+    """
+    with placing("jacobian", user_source()):
+        inputs = _listed(xs, "xs")
+        (output,) = _listed(y, "y")
+        found = [_matrix(output, x) for x in inputs]
+    return found[0] if isinstance(xs, Node) else found
+
+
+@overload
+def hessian(y: Node, xs: Node) -> Node: ...
+@overload
+def hessian(y: Node, xs: Several) -> list[list[Node]]: ...
+def hessian(y: Node, xs: Node | Several) -> Node | list[list[Node]]:
+    """Return the second derivatives of a real scalar `y` by each two elements of `xs`.
+
+    `hvp` gives products with the matrix without building it.
+
+    Parameters
+    ----------
+    y : Node, ()
+    xs : Node, (…x), or sequence of Node
+        Real, all sizes known.
+
+    Returns
+    -------
+    Node, (…x, …x), or list of lists of Node
+        For a sequence, entry [i][j] has the shapes of ``xs[i]`` and ``xs[j]``, one after the other.
+
+    Raises
+    ------
+    ShapeError
+        Where a size is not known.
+    GradientError
+        Where `y` is no real scalar, an x is not real, or an op on the way has no gradient.
+    """
+    with placing("hessian", user_source()):
+        inputs = _listed(xs, "xs")
+        _check_scalar(y)
+        firsts = cast_type(list[Node], gradients([y], inputs, [None], unconnected="zeros"))
+        found = [[_matrix(g, x) for x in inputs] for g in firsts]
+    return found[0][0] if isinstance(xs, Node) else found
+
+
+def _matrix(y: Node, x: Node) -> Node:
+    """Return the derivatives of `y` by `x`: (…y, …x)."""
+    for node, which in ((x, "x"), (y, "y")):
+        if node.dtype.kind == "c":
+            raise GradientError(f"{which} is {describe(node)}; take the parts of complex values")
+        if not node.shape.is_known:
+            raise ShapeError(f"{which} is {describe(node)}; the sizes of both must be known")
+    shape = (*y.shape, *x.shape)
+    rows, columns = _units(y), _units(x)
+    if len(rows) <= len(columns):
+        parts = [gradients([y], [x], [row], unconnected="zeros")[0] for row in rows]
+        axis = 0
+    else:
+        direction = at_source(y, filled, 0, y)
+        (back,) = cast_type(list[Node], gradients([y], [x], [direction], unconnected="zeros"))
+        parts = [gradients([back], [direction], [column], unconnected="zeros")[0] for column in columns]
+        axis = -1
+    if not parts:
+        return constant_in(y.graph, np.zeros(shape, x.dtype))
+    return at_source(y, _stacked, parts, axis, shape)
+
+
+def _units(node: Node) -> list[Array]:
+    """Return the arrays of the shape of `node` that are 1 in one place."""
+    shape = known_shape(node.shape)
+    size = math.prod(shape)
+    return list(np.eye(size, dtype=node.dtype).reshape(size, *shape))
+
+
+def _stacked(parts: Sequence[Node], axis: int, shape: tuple[int, ...]) -> Node:
+    return reshape(stack(parts, axis), shape)
 
 
 def _listed(nodes: Node | Several, what: str) -> list[Node]:
