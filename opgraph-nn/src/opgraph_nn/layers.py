@@ -72,8 +72,10 @@ class Linear(Module):
 
     Attributes
     ----------
-    weights : Variable, (inputs, outputs)
-    bias : Variable, (outputs,), or None
+    weights : Variable
+        A row for each input, a column for each output.
+    bias : Variable or None
+        One value for each output.
 
     Notes
     -----

@@ -131,9 +131,9 @@ def clip(x: NodeLike, low: NodeLike | None = None, high: NodeLike | None = None)
 
 
 class Abs(Elementwise, name="core.abs"):
-    """Take the magnitude of each element: |x|, real for complex x. Integers stay integers.
+    """Take the magnitude of each element: max(x, -x); real for complex x. Integers stay integers.
 
-    The gradient is sign(x): 0 at 0, and x / |x| for complex x.
+    The gradient is sign(x): 0 at 0, and x over its magnitude for complex x.
     """
 
     inplace = True
@@ -156,7 +156,7 @@ class Abs(Elementwise, name="core.abs"):
 
 
 class Sign(Choosy, name="core.sign"):
-    """Tell the sign of each element: -1, 0 or 1; for complex x its direction x / |x|, 0 at 0.
+    """Tell the sign of each element: -1, 0 or 1; for complex x its direction, of magnitude 1, or 0 at 0.
 
     The gradient of a real sign is zero.
     """
