@@ -15,6 +15,7 @@ from opgraph import (
     ops,
     registry,
 )
+from opgraph.ambient import get_default_graph, name_scope
 from opgraph.autodiff import (
     grad,
 )
@@ -49,17 +50,7 @@ from opgraph.errors import (
     placing,
     user_source,
 )
-from opgraph.graph import (
-    Graph,
-    Initializer,
-    Variable,
-    constant,
-    get_default_graph,
-    name_scope,
-    placeholder,
-    random_key,
-    variable,
-)
+from opgraph.graph import Graph, constant, placeholder, random_key
 from opgraph.io import (
     LoadedGraph,
     Unmatched,
@@ -117,6 +108,7 @@ from opgraph.spec import (
     set_default_dtype,
 )
 from opgraph.transforms import hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from opgraph.variable import Initializer, Variable, variable
 
 if TYPE_CHECKING:
     from opgraph.ops.arithmetic import (

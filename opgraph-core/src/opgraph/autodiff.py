@@ -7,9 +7,10 @@ from typing import cast as cast_type
 
 import numpy as np
 
+from opgraph.ambient import at_source
 from opgraph.build import as_node, describe_inputs
 from opgraph.errors import ArgumentError, GradientError, OpgraphError, placing, user_source
-from opgraph.graph import at_source, constant_in
+from opgraph.graph import constant_in
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Elementwise
 from opgraph.ops.complexes import real

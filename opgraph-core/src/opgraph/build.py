@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from opgraph.ambient import get_ambient
 from opgraph.convert import cast_checked, is_weak, natural_array, to_array, weak_dtype
 from opgraph.errors import ArgumentError, DtypeError, GraphError, KernelError, OpgraphError, user_source
-from opgraph.graph import Graph, constant_in, get_ambient
+from opgraph.graph import Graph, constant_in
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Array, Op, Specs
 from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, promote_dtypes

@@ -7,10 +7,11 @@ import numpy as np
 
 from opgraph.errors import FeedError, GraphError, did_you_mean
 from opgraph.executable import commit
-from opgraph.graph import Graph, Variable
+from opgraph.graph import Graph
 from opgraph.node import Call, Node, Placeholder, describe
 from opgraph.op import Array
 from opgraph.passes.lower import Fired
+from opgraph.variable import Variable
 
 
 class Cycle:

@@ -14,7 +14,7 @@ import numpy as np
 
 from opgraph.convert import to_array
 from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
-from opgraph.graph import Graph, Variable, in_one_call, uninitialized, write_all
+from opgraph.graph import Graph
 from opgraph.node import Node, Placeholder, describe
 from opgraph.op import Array, Kernel, Op, Specs
 from opgraph.passes.bind import bind
@@ -22,6 +22,7 @@ from opgraph.passes.lower import Fired, lower
 from opgraph.passes.specialize import specialize
 from opgraph.plan import Plan, Structure
 from opgraph.spec import Shape, Spec
+from opgraph.variable import Variable, in_one_call, uninitialized, write_all
 
 PLAN_CACHE_BYTES = 1 << 30  # of the buffers of one program's plans
 

@@ -13,7 +13,8 @@ from opgraph.op import Array, Op, Specs
 from opgraph.spec import DtypeLike, Shape, Spec
 
 if TYPE_CHECKING:
-    from opgraph.graph import Graph, Variable
+    from opgraph.graph import Graph
+    from opgraph.variable import Variable
 
 _serials = itertools.count()
 

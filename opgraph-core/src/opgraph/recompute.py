@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
-from opgraph.graph import at_source, recompute_region
+from opgraph.ambient import at_source, recompute_region
 from opgraph.node import Call, Node
 
 _P = ParamSpec("_P")

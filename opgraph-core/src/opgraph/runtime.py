@@ -12,16 +12,18 @@ from typing import Any, NamedTuple, TypeVar, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from opgraph.ambient import at_source
 from opgraph.autodiff import gradients
 from opgraph.cycle import Cycle, current, named, open_cycle
 from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, did_you_mean, placing, user_source
 from opgraph.executable import Executable, Settings, fed, fed_arrays, shown
-from opgraph.graph import Graph, Variable, as_update, at_source, placeholder
+from opgraph.graph import Graph, as_update, placeholder
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array
 from opgraph.passes import GRAPH_PASSES
 from opgraph.registry import default_kernels, get_kernels
 from opgraph.spec import is_differentiable
+from opgraph.variable import Variable
 
 EXECUTABLE_CACHE_SIZE = 64  # sets of fetches of one graph that a run time remembers
 

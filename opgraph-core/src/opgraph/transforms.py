@@ -11,9 +11,10 @@ from typing import cast as cast_type
 
 import numpy as np
 
+from opgraph.ambient import at_source
 from opgraph.autodiff import Unconnected, filled, grad, gradients
 from opgraph.errors import GradientError, ShapeError, placing, user_source
-from opgraph.graph import at_source, constant_in
+from opgraph.graph import constant_in
 from opgraph.node import Node, NodeLike, describe
 from opgraph.op import Array
 from opgraph.ops.join import stack

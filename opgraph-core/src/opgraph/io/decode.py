@@ -10,13 +10,14 @@ import numpy as np
 
 from opgraph.build import call_specs
 from opgraph.errors import GraphError, OpgraphError, OpLoadError, user_source
-from opgraph.graph import Graph, Variable, as_update, constant_in, owned_variable, random_key
+from opgraph.graph import Graph, as_update, constant_in, random_key
 from opgraph.io.attributes import decode_attribute
 from opgraph.io.encode import FORMAT
 from opgraph.node import Call, Constant, Key, Node, Placeholder, next_serial
 from opgraph.op import Array, Op, type_and_bits
 from opgraph.registry import get
 from opgraph.spec import Shape, Spec, known_shape
+from opgraph.variable import Variable, owned_variable
 
 _T = TypeVar("_T")
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from opgraph.errors import ArgumentError
-from opgraph.graph import Variable
 from opgraph.io.attributes import encode_attribute
 from opgraph.node import Call, Constant, Key, Node
 from opgraph.op import Array, Op
 from opgraph.passes.lower import ancestors
 from opgraph.registry import distribution_of
 from opgraph.spec import Spec
+from opgraph.variable import Variable
 
 FORMAT = 1
 INLINE_BYTES = 64  # a constant of at most so many stands in the document

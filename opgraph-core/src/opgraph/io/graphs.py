@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 from opgraph.errors import FileError, GraphError, placing, user_source
-from opgraph.graph import Variable, as_update
+from opgraph.graph import as_update
 from opgraph.io.decode import LoadedGraph, decode
 from opgraph.io.encode import encode
 from opgraph.io.files import StrPath, reading, with_suffix, write_file
 from opgraph.node import Node, NodeLike, describe
 from opgraph.op import Array
+from opgraph.variable import Variable
 
 SUFFIX = ".opgraph"
 DOCUMENT = "graph.json"

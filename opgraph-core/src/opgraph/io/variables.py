@@ -5,11 +5,13 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 
+from opgraph.ambient import get_default_graph
 from opgraph.errors import GraphError, placing, user_source
-from opgraph.graph import Graph, Variable, get_default_graph, uninitialized
+from opgraph.graph import Graph
 from opgraph.io.files import StrPath, reading, with_suffix, write_file
 from opgraph.op import Array
 from opgraph.spec import known_shape
+from opgraph.variable import Variable, uninitialized
 
 if TYPE_CHECKING:
     from opgraph.io.archive import Header

@@ -9,10 +9,11 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from opgraph.ambient import get_ambient
 from opgraph.build import apply, as_node, as_node_fitting, describe_inputs, graph_of, promote
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, OpgraphError, ShapeError, Source, placing, user_source
-from opgraph.graph import Graph, get_ambient
+from opgraph.graph import Graph
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.keys import (

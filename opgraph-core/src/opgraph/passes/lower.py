@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from opgraph.graph import Variable
 from opgraph.node import Call, Constant, Key, Node, Placeholder, Update
 from opgraph.op import Array
 from opgraph.ops.like import EnsureShapeLike
 from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
+from opgraph.variable import Variable
 
 
 @dataclass(frozen=True)
