@@ -80,3 +80,25 @@ def test_a_question_has_no_gradient():
     x = og.placeholder((3,), name="x")
     with pytest.raises(og.GradientError, match="only floating-point and complex values have gradients"):
         og.grad(og.isnan(x), x)
+
+
+def test_nodes_are_equal_to_themselves_alone_and_say_so_beside_numbers():
+    x, y = og.placeholder((3,), name="x"), og.placeholder((3,), name="y")
+    assert x == x  # that is what is tested
+    assert x != y
+    assert x != None  # noqa: E711  # that is what is tested
+    assert x != "x"
+    for compare in (lambda: x == 0, lambda: x != 1.5, lambda: np.zeros(3) == x, lambda: x == np.float32(1)):
+        with pytest.raises(
+            og.DtypeError, match=r"placeholder 'x' .* is compared by identity; og.equal\(x, …\)"
+        ) as caught:
+            compare()
+        assert "test_compare.py" in str(caught.value)
+
+
+def test_what_a_comparison_by_identity_gives_is_not_taken_for_values():
+    x, y = og.placeholder((3,)), og.placeholder((3,))
+    with pytest.raises(og.DtypeError, match="where: takes values, not False: == on nodes tells whether"):
+        og.where(x == y, 1.0, 0.0)
+    with pytest.raises(og.DtypeError, match="cast: takes values, not True"):
+        og.cast(x != y, np.float32)

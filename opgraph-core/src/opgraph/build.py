@@ -123,6 +123,13 @@ def infer_specs(op: Op, ins: Specs) -> Specs:
     return specs
 
 
+def check_no_identity(value: NodeLike, what: str) -> None:
+    """Raise where `value` is True or False, which is what ``==`` between nodes gives."""
+    if value is True or value is False:
+        detail = f"takes values, not {value}: == on nodes tells whether they are one node, og.equal compares values"
+        raise DtypeError(detail).located(what, source=user_source())
+
+
 def as_node(value: NodeLike, dtype: DtypeLike = None) -> Node:
     """Return `value` as a node, of `dtype` where that is given; an array or number becomes a constant."""
     wanted = None if dtype is None else as_dtype(dtype)

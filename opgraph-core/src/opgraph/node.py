@@ -272,6 +272,19 @@ class Node:
     def __invert__(self) -> "Node":
         return above.function("core.logical_not")(self)
 
+    # identity, since nodes serve as keys; but nobody who writes ``node == 0`` means that
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if isinstance(other, Node) or not isinstance(other, int | float | complex | np.generic | np.ndarray):
+            return False
+        raise self._unsupported(f"is compared by identity; og.equal({self.name}, …) compares its values")
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = object.__hash__
+
     def __lt__(self, other: "NodeLike") -> "Node":
         return above.function("core.less")(self, other)
 

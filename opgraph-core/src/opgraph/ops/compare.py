@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from opgraph.build import apply, graph_of, promote
+from opgraph.build import apply, check_no_identity, graph_of, promote
 from opgraph.doors import front_door, front_door_for
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
@@ -281,4 +281,5 @@ def where(condition: NodeLike, x: NodeLike, y: NodeLike) -> Node:
     ShapeError
         Where the three do not broadcast.
     """
+    check_no_identity(condition, "where")
     return apply(Where(), condition, *promote(x, y, what="where", graph=graph_of(condition, x, y)))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from opgraph.build import apply, as_node
+from opgraph.build import apply, as_node, check_no_identity
 from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
@@ -229,6 +229,7 @@ def cast(x: NodeLike, dtype: DtypeLike) -> Node:
     """
     if isinstance(x, Node) and x.dtype == dtype and dtype is not None:
         return x
+    check_no_identity(x, "cast")
     op = make_op(Cast, dtype=dtype)
     node = as_node(x)
     return node if node.dtype == op.dtype else apply(op, node)
