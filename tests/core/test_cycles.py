@@ -265,6 +265,17 @@ def test_gradients_stop_at_the_nodes_that_a_cycle_names(rt):
     assert not rt.grad_stopped(h)
 
 
+def test_what_stops_gradients_is_not_taken_for_what_they_are_by(rt):
+    x, w = og.placeholder((), name="x"), og.placeholder((), name="w")
+    y = x * w
+    y.backward({x: 2.0, w: 3.0}, wrt=[x, w])
+    with rt.forward_backward_cycle(grad_stopped_nodes=[w]):
+        y.backward({x: 2.0, w: 3.0}, wrt=[x])
+        assert rt.get_bwval("x") == 3
+        with pytest.raises(og.GraphError, match="no gradient of 'w'"):
+            rt.get_bwval("w")
+
+
 def test_cycles_do_not_nest_but_those_of_two_run_times_do(rt):
     other = og.RunTime()
     with og.Graph().as_default_graph() as graph:

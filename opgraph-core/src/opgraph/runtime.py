@@ -214,7 +214,7 @@ class RunTime:
                 raise GradientError(f"{describe(node)} is complex; give bwval, the gradient that flows in")
             chosen = None if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
             stopped = self.stopped
-            kind = "backward", bwval is None, chosen is None
+            kind = "backward", bwval is None, None if chosen is None else len(chosen)
             found = self._remembered(
                 kind,
                 [node, *(chosen or []), *stopped],
