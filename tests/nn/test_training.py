@@ -255,3 +255,20 @@ def test_what_cannot_be_optimized_is_named(method):
     other = og.Variable(1.0, name="other")
     with pytest.raises(og.GradientError, match="does not depend on <variable 'other'"):
         function(loss, {x: DATA}, [other])
+
+
+def test_gradients_stop_where_the_cycle_says_and_only_there(graph):
+    x = og.placeholder((), name="x", dtype=np.float64)
+    w, v = og.Variable(np.array(2.0), name="w"), og.Variable(np.array(3.0), name="v")
+    loss = og.exp(x * w) * v
+    sgd = optimizers.SGD(0.1)
+    data = {x: 0.5}
+    assert len(sgd.compute_gradients(loss, data, [w, v])) == 2
+    with graph.get_runtime().forward_backward_cycle(grad_stopped_nodes=[loss.inputs[0]]):
+        [(gradient, _)] = sgd.compute_gradients(loss, data, [v])
+        np.testing.assert_allclose(gradient, np.exp(1.0))
+        with pytest.raises(og.GradientError, match="does not depend on"):
+            sgd.compute_gradients(loss, data, [w])
+        assert loss.forward() == sgd.optimize(loss, var_list=[v])
+        assert v.val == 3.0
+    np.testing.assert_allclose(v.val, 3.0 - 0.1 * np.exp(1.0))

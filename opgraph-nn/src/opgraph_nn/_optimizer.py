@@ -209,7 +209,7 @@ class Optimizer(ABC):
                 return _Step(runtime.compile(None, [objective], self._new_values(found)), list(found))
             return _Step(runtime.compile(None, [objective, *found.values()]), list(found))
 
-        return self._remembered(objective, (what, *map(weakref.ref, [*chosen, *stopped])), make)
+        return self._remembered(objective, (what, len(chosen), *map(weakref.ref, [*chosen, *stopped])), make)
 
     def _remembered(self, owner: og.Node, what: Hashable, make: "Callable[[], _Step]") -> "_Step":
         """Return the step that was made for `owner` and `what` before, or make it."""
