@@ -35,7 +35,9 @@ def main(part: str, *pytest_arguments: str) -> None:
         module = "opgraph" if part == "core" else f"opgraph_{part}"
         run(python, "-P", "-c", CHECK_ORIGIN, module)
         # the conftest.py at the root runs the documentation, which is not part of this
-        run(python, "-P", "-m", "pytest", f"tests/{part}", "--confcutdir", "tests", *pytest_arguments)
+        parallel = ("--numprocesses=2", "--dist=loadfile")
+        run(python, "-m", "pip", "install", "--quiet", "pytest-xdist")
+        run(python, "-P", "-m", "pytest", f"tests/{part}", "--confcutdir", "tests", *parallel, *pytest_arguments)
 
 
 def make_environment(directory: Path) -> str:
