@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +177,11 @@ def test_an_op_can_be_registered_by_hand(monkeypatch):
             og.register(taken)
     with pytest.raises(og.OpLoadError, match="register: 5 is no Op class"):
         og.register(5)
+
+
+def test_the_names_of_opgraph_s_own_modules_are_reserved():
+    modules = {path.stem for path in Path(og.ops.__file__).parent.glob("*.py") if not path.stem.startswith("_")}
+    assert set(og.registry._RESERVED) == modules
 
 
 def test_a_subclass_without_a_name_does_not_take_its_parent_s(monkeypatch):

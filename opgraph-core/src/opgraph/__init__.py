@@ -121,17 +121,6 @@ if TYPE_CHECKING:
         squared_difference,
         subtract,
     )
-    from opgraph.ops.axis import (
-        argmax,
-        argmin,
-        argsort,
-        cumsum,
-        flip,
-        roll,
-        sort,
-        take_along_axis,
-        topk,
-    )
     from opgraph.ops.compare import (
         equal,
         greater,
@@ -161,6 +150,13 @@ if TYPE_CHECKING:
         one_hot,
         ones_like,
         zeros_like,
+    )
+    from opgraph.ops.diagonals import (
+        diag,
+        diagonal,
+        trace,
+        tril,
+        triu,
     )
     from opgraph.ops.einsums import (
         einsum,
@@ -205,21 +201,32 @@ if TYPE_CHECKING:
         sum_to,
     )
     from opgraph.ops.linalg import (
-        diag,
-        diagonal,
         dot,
-        global_norm,
         inner,
         matmul,
-        norm,
         outer,
         tensordot,
-        trace,
-        tril,
-        triu,
+    )
+    from opgraph.ops.moves import (
+        flip,
+        roll,
+    )
+    from opgraph.ops.norms import (
+        global_norm,
+        norm,
+    )
+    from opgraph.ops.ordering import (
+        argmax,
+        argmin,
+        argsort,
+        sort,
+        topk,
     )
     from opgraph.ops.padding import (
         pad,
+    )
+    from opgraph.ops.picking import (
+        take_along_axis,
     )
     from opgraph.ops.piecewise import (
         abs,
@@ -254,6 +261,9 @@ if TYPE_CHECKING:
         reduce_std,
         reduce_sum,
         reduce_variance,
+    )
+    from opgraph.ops.scans import (
+        cumsum,
     )
     from opgraph.ops.shape import (
         broadcast_to,

@@ -26,10 +26,10 @@ KERNELS_GROUP = "opgraph.kernels.v1"
 # modules of opgraph.ops, which hide a namespace of that name
 _RESERVED = (
     "arithmetic",
-    "axis",
     "compare",
     "complexes",
     "create",
+    "diagonals",
     "einsums",
     "elementwise",
     "flow",
@@ -38,15 +38,20 @@ _RESERVED = (
     "keys",
     "like",
     "linalg",
+    "moves",
+    "norms",
+    "ordering",
+    "padding",
+    "picking",
     "piecewise",
     "powers",
-    "padding",
     "random",
     "reduce",
+    "scans",
     "shape",
     "special",
-    "trigonometry",
     "tiling",
+    "trigonometry",
 )
 OWN_DISTRIBUTIONS = {"core": "opgraph-core", "nn": "opgraph-nn", "vision": "opgraph-vision"}
 

@@ -312,6 +312,17 @@ def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
 
 
+def wide_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype to compute in: float32 for float16, which ends at 65504, else `dtype`."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def widened(spec: Spec) -> tuple[Spec, ...]:
+    """Return the work space in which to accumulate `spec` where its own dtype is too narrow for that, else none."""
+    wide = wide_dtype(spec.dtype)
+    return () if wide == spec.dtype else (spec.with_dtype(wide),)
+
+
 def promote_dtypes(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that operands of `dtypes` share: NumPy's, but an int takes a float's as it is.
 

@@ -11,13 +11,14 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.ops.axis import ProductBefore, check_not_empty, distinct, wide_dtype, widened
 from opgraph.ops.compare import check_ordered, equal, where
 from opgraph.ops.complexes import conj
 from opgraph.ops.elementwise import exp
 from opgraph.ops.like import broadcast_like, count
+from opgraph.ops.ordering import check_not_empty, distinct
+from opgraph.ops.scans import ProductBefore
 from opgraph.ops.shape import expand_dims
-from opgraph.spec import Axes, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape
+from opgraph.spec import Axes, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape, wide_dtype, widened
 
 
 def numpy_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
