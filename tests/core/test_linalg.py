@@ -1,4 +1,4 @@
-"""Matrix products, tensordot and its kin, diagonals, triangles and norms."""
+"""Matrix products, tensordot and its kin."""
 
 import itertools
 
@@ -39,7 +39,7 @@ def test_matmul_gives_numpy_s_values_and_adjoint_gradients(x, y, unknown):
     expected = np.matmul(a, b)
     g = normal(*expected.shape) * (2 - 1j)
     found, ga, gb = run(z, *og.grad(z, nodes, og.constant(g)), feeds=dict(zip(nodes, (a, b), strict=True)))
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
     for gradient, product in [(ga, lambda v: np.matmul(v, b)), (gb, lambda v: np.matmul(a, v))]:
         direction = normal(*gradient.shape)
         # the cotangent of a linear map is its adjoint
@@ -150,7 +150,7 @@ def test_dot_inner_and_outer_are_numpy_s_and_have_gradients(function, shapes, un
     expected = getattr(np, function)(*arrays)
     (found,) = run(y, feeds=feeds)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=1e-13)
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
     check_grads(y, nodes, feeds, order=2)
 
 
@@ -171,7 +171,7 @@ def test_tensordot_takes_axes_as_numpy_does(x, y, axes):
     (found,) = run(og.tensordot(a, b, axes))
     expected = np.tensordot(a, b, axes)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -198,120 +198,3 @@ def test_tensordot_does_not_broadcast_sizes_that_turn_out_to_be_1():
     assert z.shape == (2, 3)
     with pytest.raises(og.ShapeError, match="axis 0 of x has size 4, axis 0 of y 1"):
         og.RunTime().run(z, {x: np.ones((4, 2)), y: np.ones((1, 3))})
-
-
-@pytest.mark.parametrize("offset", [-3, -1, 0, 1, 2, 5])
-def test_diagonal_and_trace_are_numpy_s_for_every_offset_and_pair_of_axes(offset):
-    x = normal(2, 3, 4)
-    node = og.placeholder((None, None, None), dtype=np.float64)
-    for axis1, axis2 in itertools.permutations((0, 1, -1), 2):
-        y = og.diagonal(node, offset, axis1, axis2)
-        found, total = run(y, og.trace(node, offset, axis1, axis2), feeds={node: x})
-        np.testing.assert_array_equal(found, np.diagonal(x, offset, axis1, axis2))
-        np.testing.assert_allclose(total, np.trace(x, offset, axis1, axis2), rtol=1e-13)
-
-
-def test_the_gradient_of_a_diagonal_stands_on_that_diagonal():
-    x = og.placeholder((None, None))
-    (g,) = run(og.grad(og.trace(x, 1), x), feeds={x: np.ones((2, 4))})
-    assert g.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0]]
-    (g,) = run(og.grad(og.trace(x, -1), x), feeds={x: np.ones((2, 4))})
-    assert g.tolist() == [[0, 0, 0, 0], [1, 0, 0, 0]]
-
-
-def test_diag_goes_from_a_vector_to_a_matrix_and_back():
-    v, m = og.placeholder((None,)), og.placeholder((None, 4))
-    assert og.diag(v, 2).shape == (None, None)
-    for k in (-2, 0, 1):
-        found, taken = run(og.diag(v, k), og.diag(m, k), feeds={v: [1, 2, 3], m: np.arange(12.0).reshape(3, 4)})
-        np.testing.assert_array_equal(found, np.diag(np.float32([1, 2, 3]), k))
-        np.testing.assert_array_equal(taken, np.diag(np.arange(12.0).reshape(3, 4), k))
-    with pytest.raises(og.ShapeError, match=r"diag: \(2, 3, 4\) is neither a vector nor a matrix; og.diagonal takes"):
-        og.diag(np.ones((2, 3, 4)))
-
-
-def test_a_diagonal_along_one_axis_is_refused():
-    with pytest.raises(
-        og.ArgumentError, match="diagonal: axis1 1 and axis2 -1 are the same; a diagonal runs along two"
-    ):
-        og.diagonal(np.ones((2, 3)), 0, 1, -1)
-    with pytest.raises(og.ShapeError, match=r"diagonal: \(3,\) is no matrix, nor a stack of them"):
-        og.trace(np.ones(3))
-
-
-@pytest.mark.parametrize("k", [-3, -1, 0, 1, 4])
-@pytest.mark.parametrize("function", ["triu", "tril"])
-def test_triangles_are_numpy_s_whatever_stands_outside(function, k):
-    for shape in [(3, 4), (2, 3, 4), (4, 1), (0, 3)]:
-        x = np.full(shape, np.inf)
-        np.testing.assert_array_equal(run(getattr(og, function)(x, k))[0], getattr(np, function)(x, k))
-    booleans = np.ones((2, 3), bool)
-    np.testing.assert_array_equal(run(getattr(og, function)(booleans, k))[0], getattr(np, function)(booleans, k))
-
-
-def test_norm_takes_axes_and_is_real():
-    x = normal(2, 3, 4) + 1j * normal(2, 3, 4)
-    for axis, keepdims in [(None, False), (1, False), ((0, -1), True), ((), False)]:
-        (found,) = run(og.norm(x, axis, keepdims))
-        expected = np.sqrt(np.sum(np.abs(x) ** 2, axis=axis, keepdims=keepdims))
-        assert found.dtype == np.float64
-        assert found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, rtol=1e-14)
-    assert og.norm(np.array([3, 4])).dtype == np.float32
-    assert run(og.norm([3, 4]))[0] == 5
-
-
-@pytest.mark.parametrize(
-    ("dtype", "size"), [(np.float32, 1e30), (np.float32, 1e-30), (np.float64, 1e300), (np.float16, 1e4)]
-)
-def test_a_norm_is_right_where_squares_leave_the_range(dtype, size):
-    x = np.array([[3, 4], [0, 0], [1e-3, 0]], dtype) * dtype(size)
-    row, whole, together = run(og.norm(x, 1), og.norm(x), og.global_norm([x[:1], x[1:]]))
-    np.testing.assert_allclose(row, np.array([5, 0, 1e-3]) * size, rtol=3 * np.finfo(dtype).eps)
-    np.testing.assert_allclose([whole, together], [5 * size * np.sqrt(1 + 4e-8)] * 2, rtol=3 * np.finfo(dtype).eps)
-
-
-def test_the_norm_of_nan_and_infinity_is_that_and_of_nothing_zero():
-    x = np.array([[np.inf, 1], [np.nan, 1], [-np.inf, np.inf], [3, 4]])
-    np.testing.assert_array_equal(run(og.norm(x, 1))[0], [np.inf, np.nan, np.inf, 5])
-    assert run(og.norm(np.ones((0, 3)), 0))[0].tolist() == [0, 0, 0]
-    assert run(og.norm(np.ones((0, 3))), og.global_norm([np.ones(0)])) == [0, 0]
-
-
-def test_the_gradient_of_a_norm_at_zero_is_zero_and_so_are_those_of_higher_order():
-    x = og.placeholder((2, 3), dtype=np.float64)
-    for y in (og.norm(x, 1), og.global_norm([x * 2, x])):
-        first = og.grad(y, x)
-        second = og.grad(og.reduce_sum(first), x)
-        third = og.grad(og.reduce_sum(second * x), x)
-        for value in run(first, second, third, feeds={x: np.zeros((2, 3))}):
-            assert value.tolist() == np.zeros((2, 3)).tolist()
-    g = run(og.grad(og.norm(x, 1), x), feeds={x: np.array([[0, 0, 0], [3.0, 0, 4]])})[0]
-    np.testing.assert_allclose(g, [[0, 0, 0], [0.6, 0, 0.8]], rtol=1e-15)
-
-
-def test_global_norm_is_the_norm_of_all_elements_together():
-    xs = [normal(2, 3), normal(4), normal()]
-    nodes = [og.placeholder([None] * x.ndim, dtype=np.float64) for x in xs]
-    y = og.global_norm(nodes)
-    feeds = dict(zip(nodes, xs, strict=True))
-    expected = np.linalg.norm(np.concatenate([x.ravel() for x in xs]))
-    np.testing.assert_allclose(run(y, feeds=feeds)[0], expected, rtol=1e-14)
-    for g, x in zip(run(*og.grad(y, nodes), feeds=feeds), xs, strict=True):
-        np.testing.assert_allclose(g, x / expected, rtol=1e-14)
-    with pytest.raises(og.ArgumentError, match="global_norm: xs is a sequence of tensors; write \\[x\\]"):
-        og.global_norm(nodes[0])
-    with pytest.raises(og.ArgumentError, match="global_norm: of nothing; give at least one tensor"):
-        og.global_norm([])
-
-
-def test_global_norm_of_strided_operands():
-    x = normal(6, 8)
-    views = [x[::2, ::3], x.T, x[:, ::-1]]
-    expected = np.sqrt(sum((v**2).sum() for v in views))
-    op = og.global_norm([np.ones(1)]).call.op
-    out = np.empty(())
-    ins = tuple(og.Spec(v.shape, v.dtype) for v in views)
-    scratch = tuple(np.empty(s.shape, s.dtype) for s in op.scratch(ins, op.infer(ins)))
-    op.compute(tuple(views), (out,), scratch)
-    np.testing.assert_allclose(out, expected, rtol=1e-14)
