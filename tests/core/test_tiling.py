@@ -96,6 +96,12 @@ def test_gradients_keep_the_dtype(dtype):
         assert np.unique(g).tolist() == [y.shape.size / 6]
 
 
+def test_sums_of_more_float16_tiles_than_a_buffer_holds_do_not_overflow():
+    x = fed((1,), np.float16)
+    g = og.grad(og.tile(x, 40_000), x, np.repeat(np.array([1000, -1000], np.float16), 20_000))
+    assert run(g, {x: [1]}).tolist() == [0]
+
+
 def test_sums_of_float16_may_pass_its_largest_value_on_the_way():
     x = fed((1,), np.float16)
     cotangent = np.array([6e4, 6e4, -6e4], np.float16)

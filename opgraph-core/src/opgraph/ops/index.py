@@ -29,7 +29,7 @@ from opgraph.ops.keys import (
     parse_key,
 )
 from opgraph.ops.like import BroadcastLike, sum_to
-from opgraph.spec import Shape, Spec, check_broadcasts, known_shape, listed_axes, normalize_axis
+from opgraph.spec import Shape, Spec, check_broadcasts, known_shape, listed_axes, normalize_axis, widened
 
 
 class Indexing(Op):
@@ -115,12 +115,11 @@ class AddAt(Indexing, name="core.add_at"):
         if not indices:
             return ()
         positions = Spec(self.layout(x, indices).shape, np.intp)
-        # sums of float16 may pass 65504 on the way
-        return (positions, x.with_dtype(np.float32)) if x.dtype == np.float16 else (positions,)
+        return (positions, *widened(x))
 
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
         (x, v, *indices), (y,) = ins, outs
-        total = scratch[1] if len(scratch) > 1 else y
+        (total,) = scratch[1:] or outs
         np.copyto(total, x)
         if indices:
             positions = scratch[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from opgraph.build import apply, as_node
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, ShapeError
+from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.spec import (
@@ -25,6 +25,8 @@ from opgraph.spec import (
     listed_axes,
     normalize_axes,
     real_dtype,
+    wide_dtype,
+    widened,
 )
 
 
@@ -46,11 +48,16 @@ class SumTo(Op, name="core.sum_to"):
         x, like = ins
         return (x[...],) if x.shape == like.shape else None
 
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        (x, _), (y,) = ins, outs
+    def scratch(self, ins: Specs, outs: Specs) -> Specs:
+        return widened(outs[0])
+
+    def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
+        (x, _), (y,), (total,) = ins, outs, scratch or outs
         lead = x.ndim - y.ndim
         axes = (*range(lead), *(lead + i for i, n in enumerate(y.shape) if n != x.shape[lead + i]))
-        np.add.reduce(x, axis=axes, out=y.reshape(_with_ones(x.shape, axes)), keepdims=True)
+        np.add.reduce(x, axis=axes, out=total.reshape(_with_ones(x.shape, axes)), keepdims=True)
+        if scratch:
+            np.copyto(y, total, casting="same_kind")
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (broadcast_like(cotangents[0], ins[0]), None)
@@ -179,7 +186,10 @@ class Count(Op, name="core.count"):
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
         (x,) = ins
-        outs[0][...] = math.prod(x.shape[a] for a in normalize_axes(self.axes, x.ndim))
+        n = math.prod(x.shape[a] for a in normalize_axes(self.axes, x.ndim))
+        if self.dtype.kind in "iu" and n > np.iinfo(self.dtype).max:
+            raise DtypeError(f"{n} elements are out of the range of {self.dtype}")
+        outs[0][...] = n
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (None,)
@@ -250,6 +260,6 @@ def count(x: NodeLike, axes: Axes = None, dtype: DtypeLike = None) -> Node:
     """
     node = as_node(x)
     real = real_dtype(node.dtype)
-    default = np.promote_types(real, np.float32) if real.kind == "f" else get_default_dtype()
+    default = wide_dtype(real) if real.kind == "f" else get_default_dtype()
     chosen = default if dtype is None else as_dtype(dtype)
     return apply(make_op(Count, axes=None if axes is None else listed_axes(axes), dtype=chosen), node)

@@ -15,7 +15,7 @@ from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample
 from opgraph.ops.index import GetItem, SetAt
 from opgraph.ops.keys import Key, numpy_key
 from opgraph.ops.reduce import reduce_sum
-from opgraph.spec import Shape
+from opgraph.spec import Shape, wide_dtype
 
 Paddings: TypeAlias = tuple[tuple[int, int], ...]
 Border: TypeAlias = Literal["reflect", "symmetric", "edge"]
@@ -116,8 +116,7 @@ class FoldBorder(Op, name="core._fold_border"):
         return (x.with_shape(shape),)
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:
-        # sums of float16 may pass 65504 on the way
-        return (ins[0].with_dtype(np.float32 if ins[0].dtype == np.float16 else ins[0].dtype),)
+        return (ins[0].with_dtype(wide_dtype(ins[0].dtype)),)
 
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
         (x,), (y,), (work,) = ins, outs, scratch

@@ -9,9 +9,9 @@ from opgraph.build import apply, as_node
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.shape import reshape
-from opgraph.spec import Dim, Shape, known_shape, listed_axes, merge_shapes, normalize_axis
+from opgraph.spec import Dim, Shape, known_shape, listed_axes, merge_shapes, normalize_axis, wide_dtype, widened
 
 
 class Tile(Op, name="core.tile"):
@@ -60,14 +60,18 @@ class SumTiles(Op, name="core._sum_tiles"):
     def shape_only(self, n: int) -> frozenset[int]:
         return frozenset({1})
 
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        (x, _), (y,) = ins, outs
-        if x.size:
-            apart, once, axes = _interleaved(y.shape, self.reps)
-            total = y.reshape(once)
-            np.add.reduce(x.reshape(apart), axis=axes, dtype=_accumulator(x), out=total, keepdims=True)
-        else:
+    def scratch(self, ins: Specs, outs: Specs) -> Specs:
+        return widened(outs[0])
+
+    def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
+        (x, _), (y,), (total,) = ins, outs, scratch or outs
+        if not x.size:
             y.fill(0)
+            return
+        apart, once, axes = _interleaved(y.shape, self.reps)
+        np.add.reduce(x.reshape(apart), axis=axes, out=total.reshape(once), keepdims=True)
+        if scratch:
+            np.copyto(y, total, casting="same_kind")
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (tile(cotangents[0], self.reps), None)
@@ -136,7 +140,7 @@ class SumRepeats(Op, name="core._sum_repeats"):
             times = np.broadcast_to(self.repeats, (y.shape[self.axis],))
             starts = np.cumsum(times) - times
             some = times > 0  # for none, reduceat would take one
-            sums = np.add.reduceat(x, starts[some], axis=self.axis, dtype=_accumulator(x))
+            sums = np.add.reduceat(x, starts[some], axis=self.axis, dtype=wide_dtype(x.dtype))
             np.moveaxis(y, self.axis, 0)[some] = np.moveaxis(sums, self.axis, 0)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
@@ -196,11 +200,6 @@ def _repeated(x: Shape, repeats: int | tuple[int, ...], axis: int) -> Shape:
     times = sum(repeats) if isinstance(repeats, tuple) else repeats
     size = 0 if times == 0 else None if n is None else n * times
     return Shape([*x[:axis], size, *x[axis + 1 :]])
-
-
-def _accumulator(x: Array) -> type[np.float32] | None:
-    """Return the dtype in which to sum: sums of float16 may pass 65504 on the way."""
-    return np.float32 if x.dtype == np.float16 else None
 
 
 @front_door_for(Tile)
