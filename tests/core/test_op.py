@@ -206,3 +206,33 @@ def test_a_number_too_large_for_a_float_attribute_is_refused():
 
     with pytest.raises(og.ArgumentError, match="factor=1000.*: int too large to convert to float"):
         Scaled(10**400)
+
+
+class Halve(og.Elementwise, name="acme.halve"):
+    """Half of x."""
+
+
+class Masked(og.Elementwise, name="acme.masked"):
+    """x where a boolean holds."""
+
+    inputs = ("mask", "x")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool])
+def test_an_elementwise_op_of_floats_refuses_integers_when_its_node_is_made(dtype):
+    x = og.placeholder((2, 3), dtype=dtype)
+    hint = f"takes floating-point values, not {x.dtype}; cast first"
+    for name in ("exp", "erf", "divide", "hypot"):
+        op = og.registry.get(f"core.{name}")()
+        with pytest.raises(og.DtypeError, match=f"^{name}: {hint}, or call og.{name}, which does") as caught:
+            og.apply(op, *[x] * len(op.inputs))
+        assert "test_op.py" in str(caught.value)
+    with pytest.raises(og.DtypeError, match=f"^acme.halve: {hint}, or call og.ops.acme.halve, which does"):
+        og.apply(Halve(), x)
+    with pytest.raises(og.DtypeError, match=f"^divide_or_zero: {hint}\n"):
+        og.apply(og.registry.get("core._divide_or_zero")(), x, x)
+
+
+def test_an_elementwise_op_of_floats_takes_integers_beside_floats():
+    mask, x = og.placeholder((2, 3), dtype=np.bool), og.placeholder((2, 3), dtype=np.float16)
+    assert og.apply(Masked(), mask, x).dtype == np.float16

@@ -100,7 +100,9 @@ def test_integers_become_the_default_float_at_the_front_door_and_are_refused_beh
     assert getattr(og, name)(x).dtype == np.float32
     assert getattr(og, name)([[1, 2]]).dtype == np.float32
     op = og.registry.get("core.reduce_logsumexp" if name == "logsumexp" else f"core.{name}")
-    with pytest.raises(og.DtypeError, match=f"{name}: takes floating-point numbers, not int8; cast x first") as caught:
+    with pytest.raises(
+        og.DtypeError, match=f"{name}: takes floating-point values, not int8; cast first, or call og."
+    ) as caught:
         og.apply(op(), x)
     assert "test_reduce.py" in str(caught.value)
 

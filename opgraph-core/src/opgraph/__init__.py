@@ -30,6 +30,7 @@ from opgraph.doors import (
     front_door,
     front_door_for,
     make_op,
+    placed,
 )
 from opgraph.errors import (
     ArgumentError,
@@ -79,6 +80,7 @@ from opgraph.op import (
     Rng,
     Sample,
     Specs,
+    check_floating,
     generator,
 )
 from opgraph.recompute import (
@@ -106,6 +108,8 @@ from opgraph.spec import (
     real_dtype,
     reduced_shape,
     set_default_dtype,
+    wide_dtype,
+    widened,
 )
 from opgraph.transforms import hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from opgraph.variable import Initializer, Variable, variable
@@ -364,6 +368,7 @@ __all__ = [
     "broadcast_to",
     "cast",
     "ceil",
+    "check_floating",
     "checkpoint",
     "clip",
     "concat",
@@ -450,6 +455,7 @@ __all__ = [
     "ops",
     "outer",
     "pad",
+    "placed",
     "placeholder",
     "placing",
     "power",
@@ -520,6 +526,8 @@ __all__ = [
     "variable",
     "vjp",
     "where",
+    "wide_dtype",
+    "widened",
     "zeros_like",
 ]
 

@@ -44,6 +44,11 @@ def get_ambient() -> Ambient:
     return root.ambient if found is None else found
 
 
+def current_source() -> Source | None:
+    """Return the line to which what is made now is put down: the user's, or that of the node it differentiates."""
+    return get_ambient().source or user_source()
+
+
 def get_default_graph() -> "Graph":
     """Return the graph in which nodes are made."""
     return get_ambient().graph

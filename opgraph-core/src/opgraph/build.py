@@ -196,7 +196,7 @@ def promote(
             _cast(x, common) if isinstance(x, Node) else constant_in(graph, cast_checked(x, common)) for x in operands
         )
     except OpgraphError as error:
-        raise error.located(what, source=get_ambient().source or user_source()) from error.__cause__
+        raise error.located(what, source=current_source()) from error.__cause__
 
 
 def _cast(node: Node, dtype: np.dtype[Any]) -> Node:

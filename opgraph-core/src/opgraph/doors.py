@@ -1,11 +1,13 @@
 """Front doors: the functions that users call to build a node of an op."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
+from opgraph.ambient import current_source
 from opgraph.build import apply_all, promote
-from opgraph.errors import ArgumentError, OpgraphError, user_source
+from opgraph.errors import ArgumentError, OpgraphError
 from opgraph.node import Node
 from opgraph.op import Elementwise, Op
 
@@ -16,12 +18,30 @@ _OpT = TypeVar("_OpT", bound=Op)
 _front_doors: dict[type[Op], FrontDoor] = {}
 
 
+def placed(function: _F) -> _F:
+    """Return `function` changed so that an error that leaves it names it, and the user's line; a decorator.
+
+    An error that was placed already, further in, stays as it is. `front_door_for` does this too.
+    """
+
+    @functools.wraps(function)
+    def door(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except OpgraphError as error:
+            if error.notes:
+                raise
+            raise error.located(function.__name__, source=current_source()) from error.__cause__
+
+    return cast(_F, door)
+
+
 def front_door_for(op_class: type[Op]) -> Callable[[_F], _F]:
-    """Return a decorator that makes a function the front door of `op_class`."""
+    """Return a decorator that makes a function the front door of `op_class`, and places its errors as `placed` does."""
 
     def decorate(function: _F) -> _F:
-        _front_doors[op_class] = function
-        return function
+        _front_doors[op_class] = door = placed(function)
+        return door
 
     return decorate
 
@@ -56,7 +76,7 @@ def _generate(op_class: type[Op]) -> FrontDoor:
                 given = signature.bind(*args, **kwargs).arguments
             except TypeError as error:
                 raise ArgumentError(f"{error}; its signature is {signature}").located(
-                    op_class.short_name(), source=user_source()
+                    op_class.short_name(), source=current_source()
                 ) from None
             values = [given.pop(name) for name in inputs]
             if variadic:
@@ -80,7 +100,7 @@ def _listed_values(op_class: type[Op], values: Any) -> list[Any]:
     if isinstance(values, Node) or not isinstance(values, Iterable):
         name = op_class.inputs[-1].lstrip("*")
         raise ArgumentError(f"{name} is a sequence of inputs, not {values!r}").located(
-            op_class.short_name(), source=user_source()
+            op_class.short_name(), source=current_source()
         )
     return list(values)
 
@@ -90,4 +110,4 @@ def make_op(op_class: type[_OpT], **attributes: Any) -> _OpT:
     try:
         return op_class(**attributes)
     except OpgraphError as error:
-        raise error.located(op_class.short_name(), source=user_source()) from None
+        raise error.located(op_class.short_name(), source=current_source()) from None

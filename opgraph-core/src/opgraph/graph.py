@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opgraph.ambient import Ambient, ambient, get_ambient, get_default_graph, root
+from opgraph.ambient import Ambient, ambient, current_source, get_ambient, get_default_graph, root
 from opgraph.convert import to_array
 from opgraph.errors import ArgumentError, DtypeError, GraphError, ShapeError, did_you_mean, placing, user_source
 from opgraph.node import Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
@@ -241,7 +241,7 @@ def constant(value: ArrayLike, dtype: DtypeLike = None, name: str | None = None)
 
 def constant_in(graph: Graph, array: Array, name: str | None = None) -> Constant:
     """Return a node of `graph` that holds a copy of `array`."""
-    source = get_ambient().source or user_source()
+    source = current_source()
     spec = Spec(Shape(array.shape), array.dtype)
     node = Constant(graph, spec, graph.unique_name(name or "constant"), source, next_serial())
     node.value = np.array(array, order="C")
@@ -255,7 +255,7 @@ def random_key(name: str | None = None, graph: Graph | None = None) -> Key:
     It belongs to `graph`, the default one where that is not given; an op uses that of its inputs.
     """
     graph = graph or get_default_graph()
-    source = get_ambient().source or user_source()
+    source = current_source()
     spec = Spec(Shape(4), np.dtype(np.uint64))
     node = Key(graph, spec, graph.unique_name(name or "key"), source, next_serial())
     node.stream = graph.next_stream()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, dataclass_t
 import numpy as np
 from numpy.typing import NDArray
 
-from opgraph.errors import ArgumentError, KernelError, OpgraphError
+from opgraph.errors import ArgumentError, DtypeError, KernelError, OpgraphError
 from opgraph.spec import Shape, Spec, as_dtype, broadcast_shapes, promote_dtypes
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ Nodes: TypeAlias = "tuple[Node, ...]"
 Cotangents: TypeAlias = tuple[Any, ...]
 # a string, because naming numpy.random imports it, which takes 20 ms
 Rng: TypeAlias = "np.random.Generator"
+
+
+_FLAT = ("core", "nn", "vision")  # the namespaces whose ops users call without it
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
@@ -143,7 +146,7 @@ class Op:
     def short_name(cls) -> str:
         """Return the name that users see: without the namespace for opgraph's own packages."""
         namespace, _, local = cls.name.partition(".")
-        return (local if namespace in ("core", "nn", "vision") else cls.name).removeprefix("_")
+        return (local if namespace in _FLAT else cls.name).removeprefix("_")
 
     @classmethod
     def has_vjp(cls) -> bool:
@@ -200,6 +203,8 @@ class Elementwise(Op):
 
     def infer(self, ins: Specs) -> Specs:
         """Return the broadcast shape with `dtypes`, once for each output."""
+        if self.floating:
+            check_floating(self, *[spec.dtype for spec in ins])
         shape = broadcast_shapes(*[spec.shape for spec in ins])
         dtypes = self.dtypes(*[spec.dtype for spec in ins])
         if isinstance(dtypes, tuple):
@@ -209,6 +214,15 @@ class Elementwise(Op):
         # a long chain has one spec, not thousands
         same = shape is ins[0].shape and dtypes is ins[0].dtype
         return (ins[0] if same else Spec(shape, dtypes),) * (self.outputs + self.hidden)
+
+
+def check_floating(op: Op, *dtypes: np.dtype[Any]) -> None:
+    """Raise `DtypeError` where `dtypes`, those of inputs of `op`, are all integers or booleans: its kernel has none."""
+    if dtypes and all(dtype.kind in "biu" for dtype in dtypes):
+        namespace, _, local = op.name.partition(".")
+        door = f"og.{op.short_name()}" if namespace in _FLAT else f"og.ops.{op.name}"
+        hint = "" if local.startswith("_") else f", or call {door}, which does"
+        raise DtypeError(f"takes floating-point values, not {dtypes[0]}; cast first{hint}")
 
 
 @dataclass(frozen=True)

@@ -72,12 +72,11 @@ def paired(what: str, **operands: og.NodeLike) -> tuple[og.Node, og.Node]:
         Where they are complex.
     """
     x, y = og.promote(*operands.values(), floating=True, what=what)
-    with og.placing(what, og.user_source()):
-        check_floats(x.spec)
-        if x.ndim and y.ndim:
-            if not x.shape.compatible_with(y.shape):
-                (x_name, y_name), hint = operands, "; reshape one of them" * (x.ndim != y.ndim)
-                raise og.ShapeError(f"{x_name} {x.shape} and {y_name} {y.shape} must have the same shape{hint}")
-            if not (x.shape.is_known and y.shape.is_known):
-                x = og.ensure_shape_like(x, y)
+    check_floats(x.spec)
+    if x.ndim and y.ndim:
+        if not x.shape.compatible_with(y.shape):
+            (x_name, y_name), hint = operands, "; reshape one of them" * (x.ndim != y.ndim)
+            raise og.ShapeError(f"{x_name} {x.shape} and {y_name} {y.shape} must have the same shape{hint}")
+        if not (x.shape.is_known and y.shape.is_known):
+            x = og.ensure_shape_like(x, y)
     return x, y

@@ -12,6 +12,7 @@ from opgraph_nn._dtypes import at_least_float32
 _Key = TypeVar("_Key")
 
 
+@og.placed
 def gradients(loss: og.Node, variables: Iterable[og.Variable] | None = None) -> dict[og.Variable, og.Node]:
     """Return the gradient of the sum of `loss` by variable, for ``Optimizer.updates``.
 
@@ -28,10 +29,10 @@ def gradients(loss: og.Node, variables: Iterable[og.Variable] | None = None) -> 
     ArgumentError
         Where one of `variables` is no variable.
     """
-    with og.placing("gradients", og.user_source()):
-        return find_gradients(loss, variables)
+    return find_gradients(loss, variables)
 
 
+@og.placed
 def clip_by_value(gradients: Mapping[_Key, og.Node], low: float, high: float) -> dict[_Key, og.Node]:
     """Return `gradients` with each element moved into the interval from `low` to `high`; NaN stays.
 
@@ -40,12 +41,12 @@ def clip_by_value(gradients: Mapping[_Key, og.Node], low: float, high: float) ->
     ArgumentError
         Where `low` or `high` is no number, or `low` is above `high`.
     """
-    with og.placing("clip_by_value", og.user_source()):
-        low = check_number("low", low, "[-inf, inf]")
-        high = check_number("high", high, f"[{low}, inf]")
+    low = check_number("low", low, "[-inf, inf]")
+    high = check_number("high", high, f"[{low}, inf]")
     return {key: og.where(g < low, low, og.where(g > high, high, g)) for key, g in gradients.items()}
 
 
+@og.placed
 def clip_by_global_norm(gradients: Mapping[_Key, og.Node], max_norm: float) -> dict[_Key, og.Node]:
     """Return `gradients` scaled down together where their `global_norm` exceeds `max_norm`.
 
@@ -57,8 +58,7 @@ def clip_by_global_norm(gradients: Mapping[_Key, og.Node], max_norm: float) -> d
     ArgumentError
         Where `max_norm` is no positive number.
     """
-    with og.placing("clip_by_global_norm", og.user_source()):
-        limit = check_number("max_norm", max_norm, "(0, inf)")
+    limit = check_number("max_norm", max_norm, "(0, inf)")
     if not gradients:
         return {}
     norm = _norm(gradients.values())

@@ -8,8 +8,8 @@ import numpy as np
 
 from opgraph.build import apply, as_node, graph_of
 from opgraph.convert import natural_array, to_array
-from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, DtypeError, placing, user_source
+from opgraph.doors import front_door_for, make_op, placed
+from opgraph.errors import ArgumentError, DtypeError
 from opgraph.graph import constant, constant_in
 from opgraph.node import Constant, Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
@@ -93,13 +93,13 @@ def one_hot(indices: NodeLike, depth: int, dtype: DtypeLike = None, axis: Suppor
     """
     chosen = get_default_dtype() if dtype is None else dtype
     op = make_op(OneHot, depth=depth, dtype=chosen, axis=axis)
-    with placing("one_hot", user_source()):
-        node = indices if isinstance(indices, Node) else as_node(natural_array(indices))
-        if isinstance(node, Constant) and node.dtype.kind in "iu":
-            _check_range(node.value, op.depth)
+    node = indices if isinstance(indices, Node) else as_node(natural_array(indices))
+    if isinstance(node, Constant) and node.dtype.kind in "iu":
+        _check_range(node.value, op.depth)
     return apply(op, node)
 
 
+@placed
 def zeros_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     """Return zeros in the run-time shape of `x`, whose values are not computed for it.
 
@@ -108,11 +108,11 @@ def zeros_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     dtype
         That of `x` where not given.
     """
-    with placing("zeros_like", user_source()):
-        like = as_node(x)
-        return _filled(np.zeros((), like.dtype if dtype is None else as_dtype(dtype)), like)
+    like = as_node(x)
+    return _filled(np.zeros((), like.dtype if dtype is None else as_dtype(dtype)), like)
 
 
+@placed
 def ones_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     """Return ones in the run-time shape of `x`, whose values are not computed for it.
 
@@ -121,11 +121,11 @@ def ones_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     dtype
         That of `x` where not given.
     """
-    with placing("ones_like", user_source()):
-        like = as_node(x)
-        return _filled(np.ones((), like.dtype if dtype is None else as_dtype(dtype)), like)
+    like = as_node(x)
+    return _filled(np.ones((), like.dtype if dtype is None else as_dtype(dtype)), like)
 
 
+@placed
 def full_like(x: NodeLike, value: NodeLike, dtype: DtypeLike = None) -> Node:
     """Return `value` in the run-time shape of `x`, whose values are not computed for it.
 
@@ -144,10 +144,9 @@ def full_like(x: NodeLike, value: NodeLike, dtype: DtypeLike = None) -> Node:
         Where a number does not go into the dtype.
     """
     graph = graph_of(x, value)
-    with placing("full_like", user_source()):
-        like = x if isinstance(x, Node) else constant_in(graph, to_array(x))
-        chosen = like.dtype if dtype is None else as_dtype(dtype)
-        node = value.astype(chosen) if isinstance(value, Node) else constant_in(graph, to_array(value, chosen))
+    like = x if isinstance(x, Node) else constant_in(graph, to_array(x))
+    chosen = like.dtype if dtype is None else as_dtype(dtype)
+    node = value.astype(chosen) if isinstance(value, Node) else constant_in(graph, to_array(value, chosen))
     return broadcast_like(node, like)
 
 
@@ -155,6 +154,7 @@ def _filled(value: Array, like: Node) -> Node:
     return broadcast_like(constant_in(like.graph, value), like)
 
 
+@placed
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: DtypeLike = None) -> Constant:
     """Return the numbers from `start` to before `stop`, `step` apart, as a constant: () -> (n,).
 
@@ -172,20 +172,20 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Dtyp
     DtypeError
         Where fractions should go into an integer dtype.
     """
-    with placing("arange", user_source()):
-        first, last = (0, start) if stop is None else (start, stop)
-        bounds = [_number(first, "start"), _number(last, "stop"), _number(step, "step")]
-        if bounds[2] == 0:
-            raise ArgumentError("step is 0")
-        integral = all(isinstance(n, int) for n in bounds)
-        try:
-            values = np.arange(*bounds, dtype=np.int64 if integral else np.float64)
-        except (ValueError, OverflowError) as error:
-            raise ArgumentError(f"from {first} to {last} in steps of {step}: {error}") from None
+    first, last = (0, start) if stop is None else (start, stop)
+    bounds = [_number(first, "start"), _number(last, "stop"), _number(step, "step")]
+    if bounds[2] == 0:
+        raise ArgumentError("step is 0")
+    integral = all(isinstance(n, int) for n in bounds)
+    try:
+        values = np.arange(*bounds, dtype=np.int64 if integral else np.float64)
+    except (ValueError, OverflowError) as error:
+        raise ArgumentError(f"from {first} to {last} in steps of {step}: {error}") from None
     default = np.dtype(np.int64) if integral else get_default_dtype()
     return constant(values, default if dtype is None else dtype)
 
 
+@placed
 def linspace(
     start: float, stop: float, num: SupportsIndex = 50, endpoint: bool = True, dtype: DtypeLike = None
 ) -> Constant:
@@ -207,11 +207,11 @@ def linspace(
     DtypeError
         For an integer dtype.
     """
-    with placing("linspace", user_source()):
-        values = np.linspace(_number(start, "start"), _number(stop, "stop"), _size(num, "num"), endpoint)
+    values = np.linspace(_number(start, "start"), _number(stop, "stop"), _size(num, "num"), endpoint)
     return constant(values, get_default_dtype() if dtype is None else dtype)
 
 
+@placed
 def eye(n: SupportsIndex, m: SupportsIndex | None = None, k: SupportsIndex = 0, dtype: DtypeLike = None) -> Constant:
     """Return an n by m matrix with ones on its diagonal `k`, zeros elsewhere, as a constant: () -> (n, m).
 
@@ -229,11 +229,10 @@ def eye(n: SupportsIndex, m: SupportsIndex | None = None, k: SupportsIndex = 0, 
     ArgumentError
         For negative sizes, and what is no integer.
     """
-    with placing("eye", user_source()):
-        rows = _size(n, "n")
-        columns = rows if m is None else _size(m, "m")
-        chosen = get_default_dtype() if dtype is None else as_dtype(dtype)
-        offset = max(-rows, min(_integer(k, "k"), columns))
+    rows = _size(n, "n")
+    columns = rows if m is None else _size(m, "m")
+    chosen = get_default_dtype() if dtype is None else as_dtype(dtype)
+    offset = max(-rows, min(_integer(k, "k"), columns))
     return constant(np.eye(rows, columns, offset, dtype=chosen))
 
 

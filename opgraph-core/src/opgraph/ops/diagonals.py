@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from opgraph.build import apply, as_node
-from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, ShapeError, placing, user_source
+from opgraph.doors import front_door_for, make_op, placed
+from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.reduce import reduce_sum
@@ -227,19 +227,19 @@ def diag(x: NodeLike, k: int = 0) -> Node:
     ShapeError
         For other than one or two dimensions; `diagonal` takes those of a stack.
     """
-    with placing("diag", user_source()):
-        node = as_node(x)
-        if node.ndim not in (1, 2):
-            raise ShapeError(f"{node.shape} is neither a vector nor a matrix; og.diagonal takes those of a stack")
+    node = as_node(x)
+    if node.ndim not in (1, 2):
+        raise ShapeError(f"{node.shape} is neither a vector nor a matrix; og.diagonal takes those of a stack")
     return diagonal(node, k) if node.ndim == 2 else apply(make_op(Diag, k=k), node)
 
 
+@placed
 def trace(x: NodeLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
     """Sum the diagonals that two dimensions span: (m, n) -> ().
 
     Parameters and errors are those of `diagonal`; integers stay in their dtype.
     """
-    return reduce_sum(diagonal(x, offset, axis1, axis2), -1)
+    return reduce_sum(diagonal(as_node(x), offset, axis1, axis2), -1)
 
 
 @front_door_for(Triu)

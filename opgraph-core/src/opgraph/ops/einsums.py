@@ -9,7 +9,7 @@ import numpy as np
 
 from opgraph.build import apply, promote
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, DtypeError, ShapeError, placing, user_source
+from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops._contraction import Labels, Term, computed_wide, contract, contracted_view, wide_scratch
@@ -285,12 +285,11 @@ def einsum(subscripts: str, *xs: NodeLike) -> Node:
     --------
     >>> og.einsum("bhqd,bhkd->bhqk", queries, keys)
     """
-    with placing("einsum", user_source()):
-        if not isinstance(subscripts, str):
-            raise ArgumentError(
-                f"subscripts come first, as a string: og.einsum('ij,jk->ik', x, y); not {type(subscripts).__name__}. "
-                "Write lists of numbers as letters"
-            )
-        if not xs:
-            raise ArgumentError(f"{subscripts!r} without operands; they follow the subscripts")
+    if not isinstance(subscripts, str):
+        raise ArgumentError(
+            f"subscripts come first, as a string: og.einsum('ij,jk->ik', x, y); not {type(subscripts).__name__}. "
+            "Write lists of numbers as letters"
+        )
+    if not xs:
+        raise ArgumentError(f"{subscripts!r} without operands; they follow the subscripts")
     return apply(make_op(Einsum, subscripts=subscripts), *promote(*xs, what="einsum"))

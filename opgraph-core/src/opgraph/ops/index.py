@@ -9,10 +9,9 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from opgraph.ambient import get_ambient
 from opgraph.build import apply, as_node, as_node_fitting, describe_inputs, graph_of, promote
-from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, DtypeError, OpgraphError, ShapeError, Source, placing, user_source
+from opgraph.doors import front_door_for, make_op, placed
+from opgraph.errors import ArgumentError, DtypeError, OpgraphError, ShapeError
 from opgraph.graph import Graph
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
@@ -318,8 +317,7 @@ def getitem(x: NodeLike, key: Any) -> Node:
     ShapeError
         Where index arrays do not broadcast.
     """
-    with placing("getitem", _source()):
-        parsed, indices = parse_key(key)
+    parsed, indices = parse_key(key)
     (node,) = promote(x, what="getitem", graph=graph_of(x, *indices))
     return _built(make_op(GetItem, key=parsed), node, *indices)
 
@@ -369,6 +367,7 @@ def set_at(x: NodeLike, key: Any, v: NodeLike) -> Node:
     return _changed(SetAt, x, key, v)
 
 
+@placed
 def gather(x: NodeLike, indices: NodeLike, axis: SupportsIndex = 0) -> Node:
     """Take elements along `axis`: (…, n, …), indices (k, l) -> (…, k, l, …), as ``numpy.take`` does.
 
@@ -389,6 +388,7 @@ def gather(x: NodeLike, indices: NodeLike, axis: SupportsIndex = 0) -> Node:
     return _built(make_op(GetItem, key=key), node, *index)
 
 
+@placed
 def scatter_add(x: NodeLike, indices: NodeLike, updates: NodeLike, axis: SupportsIndex = 0) -> Node:
     """Return `x` with `updates` added at `indices` along `axis`; an index that comes twice adds twice.
 
@@ -410,8 +410,7 @@ def scatter_add(x: NodeLike, indices: NodeLike, updates: NodeLike, axis: Support
         Where `updates` do not broadcast.
     """
     key, node, index, graph = _along("scatter_add", x, indices, axis, updates)
-    with placing("scatter_add", _source()):
-        v = as_node_fitting(updates, node.dtype, graph)
+    v = as_node_fitting(updates, node.dtype, graph)
     return _built(make_op(AddAt, key=key), node, v, *index)
 
 
@@ -440,12 +439,10 @@ def slice(
 
 
 def _changed(op_class: type[AddAt] | type[SetAt], x: NodeLike, key: Any, v: NodeLike) -> Node:
-    what = op_class.short_name()
-    with placing(what, _source()):
-        parsed, indices = parse_key(key)
-        graph = graph_of(x, v, *indices)
-        (node,) = promote(x, what=what, graph=graph)
-        value = as_node_fitting(v, node.dtype, graph)
+    parsed, indices = parse_key(key)
+    graph = graph_of(x, v, *indices)
+    (node,) = promote(x, what=op_class.short_name(), graph=graph)
+    value = as_node_fitting(v, node.dtype, graph)
     return _built(make_op(op_class, key=parsed), node, value, *indices)
 
 
@@ -453,13 +450,12 @@ def _along(
     what: str, x: NodeLike, indices: NodeLike, axis: SupportsIndex, *others: NodeLike
 ) -> tuple[Key, Node, list[Node | Array], Graph]:
     """Return the key that picks `indices` along `axis` of `x`, `x` as a node, the index arrays and the graph."""
-    with placing(what, _source()):
-        (part,), index = parse_key((indices,))
-        if part != "array" and not isinstance(part, int):
-            raise ArgumentError(f"indices are integers, not {indices!r}; x[...] takes slices")
-        graph = graph_of(x, *index, *others)
-        (node,) = promote(x, what=what, graph=graph)
-        return (*(WHOLE,) * normalize_axis(axis, node.ndim), part), node, index, graph
+    (part,), index = parse_key((indices,))
+    if part != "array" and not isinstance(part, int):
+        raise ArgumentError(f"indices are integers, not {indices!r}; x[...] takes slices")
+    graph = graph_of(x, *index, *others)
+    (node,) = promote(x, what=what, graph=graph)
+    return (*(WHOLE,) * normalize_axis(axis, node.ndim), part), node, index, graph
 
 
 def _built(op: Indexing, *inputs: NodeLike) -> Node:
@@ -474,7 +470,3 @@ def _built(op: Indexing, *inputs: NodeLike) -> Node:
     except OpgraphError as error:
         raise error.located(op.short_name(), describe_inputs(op, call.inputs), call.source) from None
     return y
-
-
-def _source() -> Source | None:
-    return get_ambient().source or user_source()

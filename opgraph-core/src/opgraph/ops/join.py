@@ -8,7 +8,7 @@ import numpy as np
 
 from opgraph.build import apply, apply_all, as_node, promote
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, ShapeError, placing, user_source
+from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import BroadcastLike
@@ -333,7 +333,7 @@ def split_like(x: NodeLike, likes: Iterable[NodeLike], axis: SupportsIndex = 0) 
     ArgumentError
         Where there are no `likes`, and for an axis out of range.
     """
-    return apply_all(make_op(SplitLike, axis=axis), as_node(x), *_listed(likes, "split_like", "likes"))
+    return apply_all(make_op(SplitLike, axis=axis), as_node(x), *_listed(likes, "likes"))
 
 
 @front_door_for(Unstack)
@@ -359,21 +359,19 @@ def unstack(x: NodeLike, axis: SupportsIndex = 0, count: int | None = None) -> t
     """
     node = as_node(x)
     if count is None:
-        with placing("unstack", user_source()):
-            at = normalize_axis(axis, node.ndim)
-            count = node.shape[at]
-            if count is None:
-                raise ShapeError(f"axis {at} of {node.shape} has no known size; give it, with count=")
+        at = normalize_axis(axis, node.ndim)
+        count = node.shape[at]
+        if count is None:
+            raise ShapeError(f"axis {at} of {node.shape} has no known size; give it, with count=")
     return apply_all(make_op(Unstack, count=count, axis=axis), node)
 
 
 def _promoted(tensors: Iterable[NodeLike], what: str) -> tuple[Node, ...]:
-    listed = _listed(tensors, what, "tensors")
+    listed = _listed(tensors, "tensors")
     return promote(*listed, what=what) if listed else ()
 
 
-def _listed(tensors: Iterable[NodeLike], what: str, name: str) -> list[NodeLike]:
+def _listed(tensors: Iterable[NodeLike], name: str) -> list[NodeLike]:
     if isinstance(tensors, Node) or not isinstance(tensors, Iterable):
-        detail = f"{name} is a sequence of tensors, not {tensors!r}"
-        raise ArgumentError(detail).located(what, source=user_source())
+        raise ArgumentError(f"{name} is a sequence of tensors, not {tensors!r}")
     return list(tensors)

@@ -8,7 +8,7 @@ import numpy as np
 
 from opgraph.build import apply, promote
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, ShapeError, placing, user_source
+from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops._contraction import computed_wide, matrix_product, wide_scratch
@@ -249,8 +249,7 @@ def tensordot(x: NodeLike, y: NodeLike, axes: int | Sequence[SupportsIndex | Seq
         For booleans.
     """
     x, y = promote(x, y, what="tensordot")
-    with placing("tensordot", user_source()):
-        pair = _axis_pair(axes, x.ndim, y.ndim)
+    pair = _axis_pair(axes, x.ndim, y.ndim)
     return apply(make_op(Tensordot, axes=pair), x, y)
 
 

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from opgraph.build import apply, promote
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, DtypeError, placing, user_source
+from opgraph.errors import ArgumentError, DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs, check_floating
 from opgraph.ops.compare import equal, where
 from opgraph.ops.shape import expand_dims
 from opgraph.spec import Axes, Shape, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape, wide_dtype
@@ -25,8 +24,9 @@ class Norm(Op, name="core.norm"):
 
     def infer(self, ins: Specs) -> Specs:
         (x,) = ins
+        check_floating(self, x.dtype)
         shape = reduced_shape(x.shape, normalize_axes(self.axes, x.ndims), self.keepdims)
-        return (Spec(shape, _norm_dtype(x)),)
+        return (Spec(shape, real_dtype(x.dtype)),)
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:
         (x,), wide = ins, wide_dtype(outs[0].dtype)
@@ -68,7 +68,8 @@ class GlobalNorm(Op, name="core.global_norm"):
             raise ArgumentError("of nothing; give at least one tensor")
         if any(x.dtype != ins[0].dtype for x in ins):
             raise DtypeError(f"tensors are of one dtype, not {' and '.join(str(x.dtype) for x in ins)}; cast them")
-        return (Spec(Shape(), _norm_dtype(ins[0])),)
+        check_floating(self, ins[0].dtype)
+        return (Spec(Shape(), real_dtype(ins[0].dtype)),)
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:
         wide = wide_dtype(outs[0].dtype)
@@ -94,12 +95,6 @@ class GlobalNorm(Op, name="core.global_norm"):
         yield Sample((rng.normal(size=(0, 3)), rng.normal(size=(2,))), id="empty")
         yield Sample((), raises=ArgumentError, id="none")
         yield Sample((rng.integers(9, size=(2, 3)),), raises=DtypeError, id="integers")
-
-
-def _norm_dtype(x: Spec) -> np.dtype[Any]:
-    if x.dtype.kind not in "fc":
-        raise DtypeError(f"the norm of {x.dtype} is no {x.dtype}; cast to a float")
-    return real_dtype(x.dtype)
 
 
 def _infinite_for_zero(norm: Node) -> Node:
@@ -173,8 +168,7 @@ def global_norm(xs: Sequence[NodeLike]) -> Node:
     ArgumentError
         For a single tensor in place of a sequence, or an empty one.
     """
-    with placing("global_norm", user_source()):
-        if isinstance(xs, Node | np.ndarray) or not isinstance(xs, Iterable):
-            raise ArgumentError("xs is a sequence of tensors; write [x] for one, or og.norm(x)")
-        listed = list(xs)
+    if isinstance(xs, Node | np.ndarray) or not isinstance(xs, Iterable):
+        raise ArgumentError("xs is a sequence of tensors; write [x] for one, or og.norm(x)")
+    listed = list(xs)
     return apply(GlobalNorm(), *(promote(*listed, floating=True, what="global_norm") if listed else ()))

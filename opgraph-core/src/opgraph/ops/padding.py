@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from opgraph.build import apply, as_node_fitting, graph_of, promote
 from opgraph.convert import natural_array
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, DtypeError, ShapeError, did_you_mean, placing, user_source
+from opgraph.errors import ArgumentError, DtypeError, ShapeError, did_you_mean
 from opgraph.node import Constant, Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.index import GetItem, SetAt
@@ -216,18 +216,17 @@ def pad(
     """
     graph = graph_of(x, constant_value)
     (node,) = promote(x, what="pad", graph=graph)
-    with placing("pad", user_source()):
-        if isinstance(constant_value, str):
-            raise ArgumentError(f"constant_value is a number, not {constant_value!r}; write mode={constant_value!r}")
-        modes = ("constant", *get_args(Border))
-        if mode not in modes:
-            raise ArgumentError(f"mode={mode!r} is none of {', '.join(modes)}" + did_you_mean(str(mode), modes))
-        pairs = _pairs(paddings, node.ndim)
-        if mode != "constant":
-            return apply(make_op(PadBorder, paddings=pairs, mode=mode), node)
-        if type(constant_value) is int and constant_value == 0:
-            constant_value = np.zeros((), node.dtype)  # there is a 0 in every dtype, booleans too
-        value = as_node_fitting(constant_value, node.dtype, graph)
+    if isinstance(constant_value, str):
+        raise ArgumentError(f"constant_value is a number, not {constant_value!r}; write mode={constant_value!r}")
+    modes = ("constant", *get_args(Border))
+    if mode not in modes:
+        raise ArgumentError(f"mode={mode!r} is none of {', '.join(modes)}" + did_you_mean(str(mode), modes))
+    pairs = _pairs(paddings, node.ndim)
+    if mode != "constant":
+        return apply(make_op(PadBorder, paddings=pairs, mode=mode), node)
+    if type(constant_value) is int and constant_value == 0:
+        constant_value = np.zeros((), node.dtype)  # there is a 0 in every dtype, booleans too
+    value = as_node_fitting(constant_value, node.dtype, graph)
     return apply(make_op(Pad, paddings=pairs), node, value)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from opgraph.build import apply
 from opgraph.convert import natural_array
 from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, DtypeError, ShapeError, placing, user_source
+from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.spec import Shape, Spec, broadcast_shapes, normalize_axis, widened
@@ -166,7 +166,6 @@ def take_along_axis(x: NodeLike, indices: NodeLike, axis: SupportsIndex = -1) ->
         Where the numbers of dimensions differ, or sizes beside `axis` do not broadcast.
     """
     op = make_op(TakeAlongAxis, axis=axis)
-    with placing("take_along_axis", user_source()):
-        # a list of integers holds indices, and is not to become floats
-        places = indices if isinstance(indices, Node) else natural_array(indices)
+    # a list of integers holds indices, and is not to become floats
+    places = indices if isinstance(indices, Node) else natural_array(indices)
     return apply(op, x, places)

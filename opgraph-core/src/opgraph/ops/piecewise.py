@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from opgraph.build import apply, as_node, promote
-from opgraph.doors import front_door, front_door_for, make_op
-from opgraph.errors import ArgumentError, DtypeError, placing, user_source
+from opgraph.doors import front_door, front_door_for, make_op, placed
+from opgraph.errors import ArgumentError, DtypeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Binary, Choosy, divide_or_zero, single_samples
@@ -96,6 +96,7 @@ class AtMost(Extreme, name="core._at_most"):
         return (where(above, 0, g), where(above, g, 0))
 
 
+@placed
 def clip(x: NodeLike, low: NodeLike | None = None, high: NodeLike | None = None) -> Node:
     """Limit each element to what lies from `low` to `high`. All three broadcast; NaN stays NaN.
 
@@ -118,9 +119,8 @@ def clip(x: NodeLike, low: NodeLike | None = None, high: NodeLike | None = None)
         Where the operands do not broadcast.
     """
     limits = [limit for limit in (low, high) if limit is not None]
-    with placing("clip", user_source()):
-        if not limits:
-            raise ArgumentError("give low, high or both")
+    if not limits:
+        raise ArgumentError("give low, high or both")
     operands = list(promote(x, *limits, what="clip"))
     node = operands.pop(0)
     if low is not None:

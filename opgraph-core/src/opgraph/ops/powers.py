@@ -7,7 +7,7 @@ import numpy as np
 
 from opgraph.build import apply, as_node, promote
 from opgraph.doors import front_door, front_door_for
-from opgraph.errors import ArgumentError, DtypeError, placing, user_source
+from opgraph.errors import ArgumentError, DtypeError
 from opgraph.node import Constant, Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Choosy, multiply_or_zero, single_samples
@@ -135,8 +135,7 @@ def power(x: NodeLike, y: NodeLike) -> Node:
     """
     base, exponent = promote(x, y, what="power")
     if base.dtype.kind == "i" and isinstance(exponent, Constant):
-        with placing("power", user_source()):
-            _check_not_negative(exponent.value)
+        _check_not_negative(exponent.value)
     shortcut = _SHORTCUTS.get(_known_number(exponent)) if base.dtype.kind != "b" else None
     if shortcut is None or (base.dtype.kind in "iu" and shortcut in (sqrt, reciprocal)):
         return apply(Power(), base, exponent)

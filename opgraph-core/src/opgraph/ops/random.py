@@ -11,7 +11,8 @@ import numpy as np
 
 from opgraph.build import apply, graph_of
 from opgraph.convert import to_array
-from opgraph.errors import ArgumentError, DtypeError, ShapeError, placing, user_source
+from opgraph.doors import placed
+from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.graph import constant_in, random_key
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, Rng, Sample, Specs, generator
@@ -86,6 +87,7 @@ class StandardUniform(StandardDraw, name="core._standard_uniform"):
             np.divide(drawn, 2048, out=outs[0], casting="same_kind")
 
 
+@placed
 def random_normal(
     shape: SupportsIndex | Sequence[SupportsIndex] | None = None,
     mean: NodeLike = 0.0,
@@ -121,13 +123,13 @@ def random_normal(
     DtypeError
         For a dtype that is not drawn.
     """
-    with placing("random_normal", user_source()):
-        if _is_number(stddev) and not stddev >= 0:
-            raise ArgumentError(f"stddev {stddev} is no standard deviation, which is 0 or more")
-        draw = _draw(StandardNormal, shape, dtype, key, like, mean, stddev)
-        return _affine(draw, stddev, mean)
+    if _is_number(stddev) and not stddev >= 0:
+        raise ArgumentError(f"stddev {stddev} is no standard deviation, which is 0 or more")
+    draw = _draw(StandardNormal, shape, dtype, key, like, mean, stddev)
+    return _affine(draw, stddev, mean)
 
 
+@placed
 def random_uniform(
     shape: SupportsIndex | Sequence[SupportsIndex] | None = None,
     minval: NodeLike = 0.0,
@@ -163,15 +165,15 @@ def random_uniform(
     DtypeError
         For a dtype that is not drawn.
     """
-    with placing("random_uniform", user_source()):
-        if _is_number(minval) and _is_number(maxval) and not minval <= maxval:
-            raise ArgumentError(f"minval {minval} is more than maxval {maxval}")
-        draw = _draw(StandardUniform, shape, dtype, key, like, minval, maxval)
-        if _is_number(minval) and _is_number(maxval):
-            return _affine(draw, float(maxval) - float(minval), minval)
-        return _affine(draw, subtract(_parameter(maxval, draw), _parameter(minval, draw)), minval)
+    if _is_number(minval) and _is_number(maxval) and not minval <= maxval:
+        raise ArgumentError(f"minval {minval} is more than maxval {maxval}")
+    draw = _draw(StandardUniform, shape, dtype, key, like, minval, maxval)
+    if _is_number(minval) and _is_number(maxval):
+        return _affine(draw, float(maxval) - float(minval), minval)
+    return _affine(draw, subtract(_parameter(maxval, draw), _parameter(minval, draw)), minval)
 
 
+@placed
 def random_bernoulli(
     shape: SupportsIndex | Sequence[SupportsIndex] | None = None,
     p: NodeLike = 0.5,
@@ -201,13 +203,12 @@ def random_bernoulli(
     ShapeError
         Where `p` does not broadcast to the shape.
     """
-    with placing("random_bernoulli", user_source()):
-        if _is_number(p) and not 0 <= p <= 1:
-            raise ArgumentError(f"p {p} is no probability, from 0 to 1")
-        chosen = _float_dtype(p) if dtype is None else as_dtype(dtype)
-        # in float64 whatever the dtype, so that small probabilities are kept
-        draw = _draw(StandardUniform, shape, np.float64, key, like, p)
-        return cast(less(draw, float(p) if _is_number(p) else _parameter(p, draw)), chosen)
+    if _is_number(p) and not 0 <= p <= 1:
+        raise ArgumentError(f"p {p} is no probability, from 0 to 1")
+    chosen = _float_dtype(p) if dtype is None else as_dtype(dtype)
+    # in float64 whatever the dtype, so that small probabilities are kept
+    draw = _draw(StandardUniform, shape, np.float64, key, like, p)
+    return cast(less(draw, float(p) if _is_number(p) else _parameter(p, draw)), chosen)
 
 
 def _draw(

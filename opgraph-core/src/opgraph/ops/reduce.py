@@ -10,7 +10,7 @@ from opgraph.build import apply, as_node, promote
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs, check_floating
 from opgraph.ops.compare import check_ordered, equal, where
 from opgraph.ops.complexes import conj
 from opgraph.ops.elementwise import exp
@@ -45,10 +45,8 @@ class Reduction(Op):
 
     def infer(self, ins: Specs) -> Specs:
         (x,) = ins
-        if self.floating and x.dtype.kind in "biu":
-            raise DtypeError(
-                f"takes floating-point numbers, not {x.dtype}; cast x first, as og.{self.short_name()} does"
-            )
+        if self.floating:
+            check_floating(self, x.dtype)
         return (x.with_shape(reduced_shape(x.shape, self.normal_axes(x), self.keepdims)),)
 
     def normal_axes(self, x: Spec | Node | Array) -> tuple[int, ...]:
@@ -509,7 +507,8 @@ def reduce_logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> 
 
 def logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """Take log(sum(exp(x))) over `axis`: `reduce_logsumexp`, by the name that it has elsewhere."""
-    return reduce_logsumexp(x, axis, keepdims)
+    (node,) = promote(x, floating=True, what="logsumexp")
+    return reduce_logsumexp(node, axis, keepdims)
 
 
 @front_door_for(ReduceAny)

@@ -7,8 +7,8 @@ from typing import SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, as_node
-from opgraph.doors import front_door_for, make_op
-from opgraph.errors import ArgumentError, ShapeError, placing, user_source
+from opgraph.doors import front_door_for, make_op, placed
+from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import reshape_like, sum_to
@@ -218,7 +218,7 @@ def reshape(x: NodeLike, shape: SupportsIndex | Sequence[SupportsIndex]) -> Node
         For two sizes of -1, or other negative ones, and for ``None``.
     """
     advice = "write -1 for one that is left over, or use og.reshape_like(x, like)"
-    return apply(make_op(Reshape, shape=_known_sizes("reshape", shape, advice)), as_node(x))
+    return apply(make_op(Reshape, shape=_known_sizes(shape, advice)), as_node(x))
 
 
 @front_door_for(BroadcastTo)
@@ -232,7 +232,7 @@ def broadcast_to(x: NodeLike, shape: SupportsIndex | Sequence[SupportsIndex]) ->
     ArgumentError
         For ``None``: `broadcast_like` goes by sizes that are unknown until run time.
     """
-    sizes = _known_sizes("broadcast_to", shape, "use og.broadcast_like(x, like)")
+    sizes = _known_sizes(shape, "use og.broadcast_like(x, like)")
     return apply(make_op(BroadcastTo, shape=sizes), as_node(x))
 
 
@@ -245,6 +245,7 @@ def transpose(x: NodeLike, axes: Sequence[SupportsIndex] | None = None) -> Node:
     return apply(make_op(Transpose, axes=axes), as_node(x))
 
 
+@placed
 def swapaxes(x: NodeLike, axis1: SupportsIndex, axis2: SupportsIndex) -> Node:
     """Exchange two dimensions, as a view.
 
@@ -254,13 +255,13 @@ def swapaxes(x: NodeLike, axis1: SupportsIndex, axis2: SupportsIndex) -> Node:
         For an axis out of range.
     """
     node = as_node(x)
-    with placing("swapaxes", user_source()):
-        first, second = (normalize_axis(axis, node.ndim) for axis in (axis1, axis2))
+    first, second = (normalize_axis(axis, node.ndim) for axis in (axis1, axis2))
     order = list(range(node.ndim))
     order[first], order[second] = second, first
     return transpose(node, order)
 
 
+@placed
 def moveaxis(
     x: NodeLike,
     source: SupportsIndex | Sequence[SupportsIndex],
@@ -274,13 +275,12 @@ def moveaxis(
         For an axis out of range or given twice, and where there are not as many of both.
     """
     node = as_node(x)
-    with placing("moveaxis", user_source()):
-        starts, ends = [
-            [normalize_axis(axis, node.ndim, what) for axis in listed_axes(axes)]
-            for axes, what in ((source, "source"), (destination, "destination"))
-        ]
-        if len(starts) != len(ends) or len(set(starts)) < len(starts) or len(set(ends)) < len(ends):
-            raise ArgumentError(f"source {source!r} and destination {destination!r} are as many axes, each named once")
+    starts, ends = [
+        [normalize_axis(axis, node.ndim, what) for axis in listed_axes(axes)]
+        for axes, what in ((source, "source"), (destination, "destination"))
+    ]
+    if len(starts) != len(ends) or len(set(starts)) < len(starts) or len(set(ends)) < len(ends):
+        raise ArgumentError(f"source {source!r} and destination {destination!r} are as many axes, each named once")
     order = [axis for axis in range(node.ndim) if axis not in starts]
     for end, start in sorted(zip(ends, starts, strict=True)):
         order.insert(end, start)
@@ -301,10 +301,9 @@ def squeeze(x: NodeLike, axis: Axes = None) -> Node:
     return apply(make_op(Squeeze, axes=axes), node)
 
 
-def _known_sizes(what: str, shape: SupportsIndex | Iterable[SupportsIndex], advice: str) -> tuple[SupportsIndex, ...]:
+def _known_sizes(shape: SupportsIndex | Iterable[SupportsIndex], advice: str) -> tuple[SupportsIndex, ...]:
     """Return `shape` as a tuple; raise `ArgumentError`, with `advice`, where a size in it is None."""
     sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     if any(n is None for n in sizes):
-        detail = f"shape {sizes} has a size that is not known; {advice}"
-        raise ArgumentError(detail).located(what, source=user_source())
+        raise ArgumentError(f"shape {sizes} has a size that is not known; {advice}")
     return sizes

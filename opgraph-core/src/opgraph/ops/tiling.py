@@ -243,7 +243,9 @@ def repeat(x: NodeLike, repeats: SupportsIndex | Sequence[SupportsIndex], axis: 
     ShapeError
         For another number of `repeats` than of elements; for more than an array can hold.
     """
-    node = as_node(x) if axis is not None else reshape(x, -1)
+    node = as_node(x)
+    if axis is None:
+        node = reshape(node, -1)
     listed = listed_axes(repeats)
     times = listed[0] if len(listed) == 1 else listed  # NumPy takes one in a list for all elements, too
     return apply(make_op(Repeat, repeats=times, axis=0 if axis is None else axis), node)

@@ -281,7 +281,8 @@ def selu(x: og.NodeLike) -> og.Node:
     1.0507… * elu(x, 1.6733…) (Klambauer et al., "Self-normalizing neural networks", 2017, equation 2).
     The gradient at 0 is the product of the two, 1.7581….
     """
-    return elu(x, _SELU_ALPHA) * _SELU_SCALE
+    (node,) = og.promote(x, floating=True, what="selu")
+    return elu(node, _SELU_ALPHA) * _SELU_SCALE
 
 
 @og.front_door_for(Softplus)

@@ -13,6 +13,7 @@ from opgraph_nn._dtypes import at_least_float32
 from opgraph_nn.ops.activation import relu
 
 
+@og.placed
 def fused_batch_norm(
     x: og.NodeLike,
     scale: og.NodeLike,
@@ -55,19 +56,18 @@ def fused_batch_norm(
         For an `epsilon` or `decay` out of range, and for moving statistics that are no variables.
     """
     x, scale, offset = og.promote(x, scale, offset, floating=True, what="fused_batch_norm")
-    with og.placing("fused_batch_norm", og.user_source()):
-        check_number("epsilon", epsilon, "[0, inf)")
-        check_number("decay", decay, "[0, 1]")
-        for name, moving in (("moving_mean", moving_mean), ("moving_variance", moving_variance)):
-            if not isinstance(moving, og.Variable):
-                raise og.ArgumentError(f"{name} must be a variable, not {moving!r}")
-        common_channels(
-            x.spec,
-            scale=scale.spec,
-            offset=offset.spec,
-            moving_mean=moving_mean.spec,
-            moving_variance=moving_variance.spec,
-        )
+    check_number("epsilon", epsilon, "[0, inf)")
+    check_number("decay", decay, "[0, 1]")
+    for name, moving in (("moving_mean", moving_mean), ("moving_variance", moving_variance)):
+        if not isinstance(moving, og.Variable):
+            raise og.ArgumentError(f"{name} must be a variable, not {moving!r}")
+    common_channels(
+        x.spec,
+        scale=scale.spec,
+        offset=offset.spec,
+        moving_mean=moving_mean.spec,
+        moving_variance=moving_variance.spec,
+    )
     if not is_training:
         return _normalized(x, scale, offset, moving_mean, moving_variance, epsilon)
     y, mean, variance = batch_norm(x, scale, offset, epsilon)

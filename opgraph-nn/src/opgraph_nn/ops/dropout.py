@@ -8,6 +8,7 @@ import opgraph as og
 from opgraph_nn._checks import check_floats, check_number
 
 
+@og.placed
 def dropout(x: og.NodeLike, rate: float, is_training: bool = True) -> og.Node:
     """Zero each element with probability `rate` and scale the others by 1 / (1 - rate): (…) -> (…).
 
@@ -29,8 +30,7 @@ def dropout(x: og.NodeLike, rate: float, is_training: bool = True) -> og.Node:
     ArgumentError
         Where `rate` is no number from 0 to 1.
     """
-    with og.placing("dropout", og.user_source()):
-        probability = check_number("rate", rate, "[0, 1]")
+    probability = check_number("rate", rate, "[0, 1]")
     (node,) = og.promote(x, floating=True, what="dropout")
     if not is_training or probability == 0:
         return node

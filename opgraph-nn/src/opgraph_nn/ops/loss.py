@@ -232,6 +232,7 @@ def sparse_softmax_cross_entropy_loss(labels: og.NodeLike, logits: og.NodeLike) 
     return og.apply(SparseSoftmaxCrossEntropyLoss(), numbers, node)
 
 
+@og.placed
 def sigmoid_cross_entropy_loss(labels: og.NodeLike, logits: og.NodeLike) -> og.Node:
     """Compare labels with the sigmoid of logits: (…), (…) -> (…), without overflow.
 

@@ -7,6 +7,7 @@ from opgraph_nn._checks import check_number, float_dtype, paired
 from opgraph_nn._dtypes import at_least_float32
 
 
+@og.placed
 def mse_loss(predictions: og.NodeLike, targets: og.NodeLike) -> og.Node:
     """Average the squares of the differences: (…), (…) -> ().
 
@@ -27,6 +28,7 @@ def mse_loss(predictions: og.NodeLike, targets: og.NodeLike) -> og.Node:
     return og.cast(og.reduce_mean(difference * difference), predictions.dtype)
 
 
+@og.placed
 def huber_loss(predictions: og.NodeLike, targets: og.NodeLike, delta: float = 1.0) -> og.Node:
     """Square small differences and grow linearly with large ones: (…), (…) -> (…).
 
@@ -47,14 +49,14 @@ def huber_loss(predictions: og.NodeLike, targets: og.NodeLike, delta: float = 1.
     ArgumentError
         Where `delta` is no positive number.
     """
-    with og.placing("huber_loss", og.user_source()):
-        delta = check_number("delta", delta, "(0, inf)")
+    delta = check_number("delta", delta, "(0, inf)")
     predictions, targets = paired("huber_loss", predictions=predictions, targets=targets)
     d = predictions - targets
     clipped = og.where(d > delta, delta, og.where(d < -delta, -delta, d))
     return clipped * (d - clipped * 0.5)
 
 
+@og.placed
 def l2norm(x: og.NodeLike, scalar: og.NodeLike = 1.0) -> og.Node:
     """Take half of the sum of the squares, times `scalar`: (…) -> (). No root is taken.
 
@@ -72,15 +74,15 @@ def l2norm(x: og.NodeLike, scalar: og.NodeLike = 1.0) -> og.Node:
         Where `scalar` is none.
     """
     (node,) = og.promote(x, floating=True, what="l2norm", graph=og.graph_of(x, scalar))
-    with og.placing("l2norm", og.user_source()):
-        float_dtype(node.dtype)
-        wide = _widened(node)
-        half, factor = og.promote(og.reduce_sum(wide * wide) * 0.5, scalar, what="l2norm")
-        if factor.ndim:
-            raise og.ShapeError(f"scalar has shape {factor.shape}, which is no scalar's")
+    float_dtype(node.dtype)
+    wide = _widened(node)
+    half, factor = og.promote(og.reduce_sum(wide * wide) * 0.5, scalar, what="l2norm")
+    if factor.ndim:
+        raise og.ShapeError(f"scalar has shape {factor.shape}, which is no scalar's")
     return og.cast(half * factor, node.dtype)
 
 
+@og.placed
 def normal_log_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeLike = 1.0) -> og.Node:
     """Take the logarithm of the normal density at each element: (…) -> (…). All three broadcast.
 
@@ -92,8 +94,7 @@ def normal_log_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeL
         The standard deviation is above 0. All have gradients.
     """
     x, mean, stddev = og.promote(x, mean, stddev, floating=True, what="normal_log_density")
-    with og.placing("normal_log_density", og.user_source()):
-        float_dtype(x.dtype)
+    float_dtype(x.dtype)
     z = (x - mean) / stddev
     return z * z * -0.5 - og.log(stddev) - 0.5 * math.log(2 * math.pi)
 
@@ -109,7 +110,8 @@ def normal_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeLike 
     x, mean, stddev : array_like or Node, (…)
         The standard deviation is above 0. All have gradients.
     """
-    return og.exp(normal_log_density(x, mean, stddev))
+    nodes = og.promote(x, mean, stddev, floating=True, what="normal_density")
+    return og.exp(normal_log_density(*nodes))
 
 
 def _widened(x: og.Node) -> og.Node:

@@ -364,9 +364,8 @@ def _make(
     op_class: type[_ConvolutionT], *, strides: Pair, padding: PaddingLike, dilations: Pair, **attributes: Any
 ) -> _ConvolutionT:
     """Return an op with its attributes as users write them."""
-    with og.placing(op_class.short_name(), og.user_source()):
-        margins = as_padding(padding)
-    return og.make_op(op_class, strides=as_pair(strides), padding=margins, dilations=as_pair(dilations), **attributes)
+    steps = {"strides": as_pair(strides), "dilations": as_pair(dilations)}
+    return og.make_op(op_class, padding=as_padding(padding), **steps, **attributes)
 
 
 class _Case(NamedTuple):

@@ -188,14 +188,12 @@ class AvgPool2D(Pooling, name="vision.avgpool2d"):
 
     def infer(self, ins: og.Specs) -> og.Specs:
         (x,) = ins
-        _check_inexact(x)
+        og.check_floating(self, x.dtype)
         return (x.with_shape(self.output_shape(x)),)
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
         (y,) = outs
-        if y.dtype == np.float16:  # it ends at 65504, which a sum may exceed
-            return (_counts(y), y.with_dtype(np.float32))
-        return (_counts(y),)
+        return (_counts(y), *og.widened(y))
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x,), (y,), (counts, *wide) = ins, outs, scratch
@@ -230,7 +228,7 @@ class AvgPool2DGradient(Pooling, name="vision._avgpool2d_gradient"):
 
     def infer(self, ins: og.Specs) -> og.Specs:
         g, x = ins
-        _check_inexact(g)
+        og.check_floating(self, g.dtype)
         self.check_pooled("cotangent", g, x)
         return (g.with_shape(x.shape),)
 
@@ -400,6 +398,7 @@ def global_maxpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     return og.apply(og.make_op(GlobalMaxPool2D, keepdims=keepdims), og.as_node(x))
 
 
+@og.placed
 def global_avgpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     """Average each channel over the image: (N, H, W, C) -> (N, C).
 
@@ -416,21 +415,15 @@ def global_avgpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     ShapeError
         Where `x` is not four-dimensional.
     """
-    with og.placing("global_avgpool2d", og.user_source()):
-        node = og.as_node(x)
-        check_images("x", node.spec)
-        return og.reduce_mean(node, axis=(1, 2), keepdims=keepdims)
-
-
-def _check_inexact(spec: og.Spec) -> None:
-    if spec.dtype.kind not in "fc":
-        raise og.DtypeError(f"averages floats, not {spec.dtype}; cast it")
+    node = og.as_node(x)
+    check_images("x", node.spec)
+    return og.reduce_mean(node, axis=(1, 2), keepdims=keepdims)
 
 
 def _counts(pooled: og.Spec) -> og.Spec:
     """Return the spec of how many pixels each window has, which broadcasts against `pooled`."""
     _, down, across, _ = pooled.shape
-    return og.Spec((down, across, 1), np.promote_types(og.real_dtype(pooled.dtype), np.float32))
+    return og.Spec((down, across, 1), og.wide_dtype(og.real_dtype(pooled.dtype)))
 
 
 def _lowest(dtype: np.dtype[Any]) -> Any:
