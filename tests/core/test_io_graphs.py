@@ -71,6 +71,42 @@ def test_a_loaded_graph_can_be_differentiated_and_built_on():
         np.testing.assert_array_equal(a, b)
 
 
+def deep(x):
+    for _ in range(4):
+        x = og.checkpoint(lambda x: og.tanh(og.exp(og.tanh(og.exp(x)))))(x)
+    return og.reduce_sum(x)
+
+
+def plan_bytes(x, fetches):
+    """The bytes that the buffers of one run take."""
+    program = og.RunTime().compile([x], fetches)
+    program(np.zeros(1000))
+    (plan,) = program._executable._plans.values()
+    return plan.nbytes
+
+
+def test_the_gradient_of_a_loaded_graph_recomputes_what_is_checkpointed():
+    x = og.placeholder((1000,), np.float64, name="x")
+    y = deep(x)
+    og.save_graph("forward", {"y": y})
+    loaded = og.load_graph("forward")
+    u, v = loaded.inputs["x"], loaded.outputs["y"]
+    assert plan_bytes(u, [og.grad(v, u)]) == plan_bytes(x, [og.grad(y, x)])
+
+
+def test_a_saved_gradient_recomputes_when_it_is_loaded_and_is_differentiated_once_more():
+    x = og.placeholder((1000,), np.float64, name="x")
+    g = og.grad(deep(x), x)
+    og.save_graph("gradient", {"g": g})
+    loaded = og.load_graph("gradient")
+    u, v = loaded.inputs["x"], loaded.outputs["g"]
+    assert plan_bytes(u, [v]) == plan_bytes(x, [g])
+    assert plan_bytes(u, [og.grad(v, u)]) == plan_bytes(x, [og.grad(g, x)])
+    og.save_graph("again", {"g": v})
+    with zipfile.ZipFile("gradient.opgraph") as first, zipfile.ZipFile("again.opgraph") as second:
+        assert first.read("graph.json") == second.read("graph.json")
+
+
 def test_outputs_go_by_the_names_that_they_were_saved_under():
     x = og.placeholder((), name="x")
     y = og.exp(x)
@@ -451,6 +487,9 @@ def test_a_function_composed_of_ops_is_no_op_to_load(monkeypatch):
             "float64.* by its infer, .*float32.* by the file",
         ),
         (lambda d: row(d, "tanh").update(outputs=[]), r"by its infer, \[\] by the file"),
+        (lambda d: row(d, "tanh").update(region="0"), "at call 'tanh' of core.tanh: '0' is no region"),
+        (lambda d: row(d, "tanh").update(region=-1), "at call 'tanh' of core.tanh: -1 is no region"),
+        (lambda d: row(d, "tanh").update(recomputes=1), "at call 'tanh' .* has no 'recomputes' of type bool"),
         (lambda d: row(d, "x").update(spec=[[None, 4], "float64"]), r"at call 'matmul' of core.matmul: .*\(None, 4\)"),
         (lambda d: row(d, "x").update(spec=[[-1], "float64"]), "at placeholder 'x': a size cannot be negative"),
         (lambda d: row(d, "x").update(spec=[[3], "object"]), "at placeholder 'x': values are booleans"),

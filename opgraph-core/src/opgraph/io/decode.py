@@ -134,6 +134,7 @@ class _Decoder:
         self._ops = ops
         self._array_of = array_of
         self._source = user_source()
+        self._regions: dict[int, object] = {}
         self._makers: dict[str, Callable[[Any, str], Node | Call]] = {
             "call": self._call,
             "placeholder": self._placeholder,
@@ -189,7 +190,17 @@ class _Decoder:
             raise GraphError(f"its outputs are {list(specs)} by its infer, {claimed} by the file")
         call = Call(self.graph, op, inputs, specs, self.graph.unique_name(name), self._source)
         call.implicit = _field(row, "implicit", bool)
+        call.region = self._region(row.get("region"))
+        call.recomputes = _field(row, "recomputes", bool)
         return call
+
+    def _region(self, number: Any) -> object | None:
+        """Return what stands for a region of calls that a gradient computes again, the same for one number."""
+        if number is None:
+            return None
+        if type(number) is not int or number < 0:
+            raise GraphError(f"{_short(number)} is no region")
+        return self._regions.setdefault(number, object())
 
     def _placeholder(self, row: Any, name: str) -> Placeholder:
         spec = _spec(_field(row, "spec", list))

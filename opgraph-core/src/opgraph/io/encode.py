@@ -53,6 +53,8 @@ class _Encoder:
         self.numbers: dict[Node | Call, int] = {item: i for i, item in enumerate(self._items)}
         self._ops: dict[Op, int] = {}
         calls = [item for item in self._items if isinstance(item, Call)]
+        regions = (call.region for call in calls if call.region is not None)
+        self._regions = {region: i for i, region in enumerate(dict.fromkeys(regions))}
         self._op_numbers = {call: self._ops.setdefault(call.op, len(self._ops)) for call in calls}
 
     def reference(self, node: Node) -> list[int]:
@@ -98,6 +100,8 @@ class _Encoder:
             "inputs": [self.reference(node) for node in call.inputs],
             "outputs": [_spec(spec) for spec in call.specs],
             "implicit": call.implicit,
+            "region": None if call.region is None else self._regions[call.region],
+            "recomputes": call.recomputes,
         }
 
 
