@@ -47,8 +47,8 @@ def test_attributes_are_coerced_to_their_annotation():
         ({"count": True}, "knobs: count=True: expected an integer"),
         ({"factor": "x"}, "knobs: factor='x': expected a number"),
         ({"flag": 1}, "knobs: flag=1: expected True or False"),
-        ({"mode": "full"}, "knobs: mode='full': expected one of 'same', 'valid'"),
-        ({"pair": (1, 2, 3)}, "expected 2 values, got 3"),
+        ({"mode": "full"}, "knobs: mode='full': expected 'same' or 'valid'"),
+        ({"pair": (1, 2, 3)}, "expected a pair of integers, got 3"),
         ({"sizes": 3}, "knobs: sizes=3: expected a tuple"),
         ({"sizes": "ab"}, "knobs: sizes='ab': expected a tuple"),
         ({"dtype": "U3"}, "values are booleans, integers, floats or complex numbers"),
@@ -236,3 +236,26 @@ def test_an_elementwise_op_of_floats_refuses_integers_when_its_node_is_made(dtyp
 def test_an_elementwise_op_of_floats_takes_integers_beside_floats():
     mask, x = og.placeholder((2, 3), dtype=np.bool), og.placeholder((2, 3), dtype=np.float16)
     assert og.apply(Masked(), mask, x).dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (int | tuple[int, int], "an integer or a pair of integers"),
+        (tuple[int, ...] | None, "a tuple of integers or None"),
+        (
+            Literal["SAME", "VALID"] | tuple[tuple[int, int], tuple[int, int]],
+            "'SAME', 'VALID' or a pair of pairs",
+        ),
+        (tuple[tuple[int, int], ...], "a tuple of pairs of integers"),
+        (tuple[int | None, ...], "a tuple of values, each an integer or None"),
+        (tuple[float, float, float], "a tuple of 3 numbers"),
+        (tuple[bool, str], r"a tuple \(True or False, a string\)"),
+        (np.dtype | None, "a dtype or None"),
+    ],
+)
+def test_what_an_attribute_takes_is_said_in_words(hint, words):
+    namespace = {"__annotations__": {"value": hint}, "__module__": __name__}
+    op_class = type("Wordy", (og.Op,), namespace, name="acme.wordy")
+    with pytest.raises(og.ArgumentError, match=f"^acme.wordy: value=1.5: expected {words}"):
+        op_class(value=1.5)

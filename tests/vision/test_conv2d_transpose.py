@@ -179,7 +179,7 @@ def test_integers_with_a_float_kernel_give_floats():
             (4, 1, 3, 6),
             {"output_shape": 11},
             og.ArgumentError,
-            "conv2d_transpose: output_shape=11: expected tuple[int, int] | None",
+            "conv2d_transpose: output_shape=11: expected a pair of integers or None",
         ),
         (
             (2, 1, 7, 6),

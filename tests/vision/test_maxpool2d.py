@@ -255,13 +255,13 @@ def test_complex_numbers_have_no_maximum():
             (2, 5, 6, 3),
             {"kernel_size": "2"},
             og.ArgumentError,
-            "maxpool2d: kernel_size='2': expected a tuple of 2",
+            "maxpool2d: kernel_size='2': expected a pair of integers",
         ),
         (
             (2, 5, 6, 3),
             {"kernel_size": 2, "padding": "REFLECT"},
             og.ArgumentError,
-            "maxpool2d: padding='REFLECT': expected one of 'SAME', 'VALID'",
+            "maxpool2d: padding='REFLECT': expected 'SAME' or 'VALID'",
         ),
     ],
 )

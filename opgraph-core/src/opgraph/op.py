@@ -302,13 +302,13 @@ def _coercion(hint: Any) -> Callable[[Any], Any]:
     """Return the function that turns a value into what the annotation `hint` says, or raises."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _one_of([_coercion(a) for a in args], hint)
+        return _one_of([_coercion(a) for a in args], _words(hint)[0])
     if origin is Literal:
-        return _literal(args)
+        return _literal(args, _words(hint)[0])
     if origin is tuple:
-        if len(args) == 2 and args[1] is Ellipsis:
-            return _tuple_of(_coercion(args[0]), None)
-        return _tuple_of([_coercion(a) for a in args], len(args))
+        variadic = len(args) == 2 and args[1] is Ellipsis
+        items = [_coercion(a) for a in (args[:1] if variadic else args)]
+        return _tuple_of(items, variadic, _words(hint)[0])
     if hint in _SCALARS:
         return _SCALARS[hint]
     if origin is np.dtype or hint is np.dtype:
@@ -318,6 +318,43 @@ def _coercion(hint: Any) -> Callable[[Any], Any]:
     raise ArgumentError(
         f"attributes cannot be annotated {hint!r}; they are bool, int, float, str, dtypes, shapes, and tuples of such"
     )
+
+
+def _words(hint: Any) -> tuple[str, str]:
+    """Return what a message calls one value of the type `hint`, and several."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return _choice([repr(a) for a in args])
+    if origin in (typing.Union, types.UnionType):
+        # the values of a literal stand among the other choices
+        literals = [repr(v) for a in args if typing.get_origin(a) is Literal for v in typing.get_args(a)]
+        return _choice(literals + [_words(a)[0] for a in args if typing.get_origin(a) is not Literal])
+    if origin is tuple:
+        variadic = len(args) == 2 and args[1] is Ellipsis
+        if not variadic and (len(args) < 2 or any(a != args[0] for a in args)):
+            members = ", ".join(_words(a)[0] for a in args)
+            return f"a tuple ({members})", f"tuples ({members})"
+        noun = "pair" if len(args) == 2 and not variadic else "tuple"
+        what = f"{len(args)} " * (len(args) > 2) + _words(args[0])[1]
+        return f"a {noun} of {what}", f"{noun}s of {what}"
+    if origin is np.dtype or hint is np.dtype:
+        return "a dtype", "dtypes"
+    return _NAMES.get(hint) or (getattr(hint, "__name__", repr(hint)),) * 2
+
+
+def _choice(words: list[str]) -> tuple[str, str]:
+    joined = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return joined, f"values, each {joined}"
+
+
+_NAMES: dict[Any, tuple[str, str]] = {
+    bool: ("True or False", "booleans"),
+    int: ("an integer", "integers"),
+    float: ("a number", "numbers"),
+    str: ("a string", "strings"),
+    type(None): ("None", "None"),
+    Shape: ("a shape", "shapes"),
+}
 
 
 def _to_bool(value: Any) -> bool:
@@ -362,38 +399,42 @@ _SCALARS: dict[Any, Callable[[Any], Any]] = {
 }
 
 
-def _one_of(choices: list[Callable[[Any], Any]], hint: Any) -> Callable[[Any], Any]:
+def _one_of(choices: list[Callable[[Any], Any]], words: str) -> Callable[[Any], Any]:
     def coerce(value: Any) -> Any:
         for choice in choices:
             try:
                 return choice(value)
             except (TypeError, ValueError):
                 continue
-        raise TypeError(f"expected {hint}")
+        raise TypeError(f"expected {words}")
 
     return coerce
 
 
-def _literal(allowed: tuple[Any, ...]) -> Callable[[Any], Any]:
+def _literal(allowed: tuple[Any, ...], words: str) -> Callable[[Any], Any]:
     def coerce(value: Any) -> Any:
         for each in allowed:
             if type(value) is type(each) and value == each:
                 return each
-        raise ValueError(f"expected one of {', '.join(map(repr, allowed))}")
+        raise ValueError(f"expected {words}")
 
     return coerce
 
 
-def _tuple_of(items: Any, length: int | None) -> Callable[[Any], Any]:
+def _tuple_of(items: list[Callable[[Any], Any]], variadic: bool, words: str) -> Callable[[Any], Any]:
     def coerce(value: Any) -> Any:
         if isinstance(value, str) or not isinstance(value, Iterable):
-            raise TypeError("expected a tuple" if length is None else f"expected a tuple of {length}")
+            raise TypeError(f"expected {words}")
         listed = list(value)
-        if length is None:
-            return tuple(items(each) for each in listed)
-        if len(listed) != length:
-            raise ValueError(f"expected {length} values, got {len(listed)}")
-        return tuple(item(each) for item, each in zip(items, listed, strict=True))
+        wanted = items * len(listed) if variadic else items
+        if len(listed) != len(wanted):
+            raise ValueError(f"expected {words}, got {len(listed)}")
+        try:
+            return tuple([item(each) for item, each in zip(wanted, listed, strict=True)])
+        except OpgraphError:
+            raise
+        except (TypeError, ValueError):
+            raise TypeError(f"expected {words}") from None
 
     return coerce
 
