@@ -134,6 +134,14 @@ def test_the_gradient_of_a_float16_product_overflows_nowhere_on_the_way():
     np.testing.assert_allclose(found, [3.90625, 3.90625, 62500, 62500], rtol=1e-3)
 
 
+@pytest.mark.parametrize("function", [og.reduce_max, og.reduce_min])
+def test_an_infinite_cotangent_of_an_extreme_reaches_that_alone(function):
+    x = og.placeholder((None,))
+    g = og.grad(function(x), x, np.float32(INF))
+    sign = 1 if function is og.reduce_max else -1
+    assert run(g, feeds={x: np.multiply(sign, [1, 4, 2])}).tolist() == [0, INF, 0]
+
+
 def test_many_that_tie_in_float16_share_the_gradient():
     x = og.placeholder((None,), dtype=np.float16)
     found = run(og.grad(og.reduce_max(x), x, 60000), feeds={x: np.zeros(70000)})

@@ -16,6 +16,7 @@ from opgraph.ops.complexes import conj
 from opgraph.ops.elementwise import exp
 from opgraph.ops.like import broadcast_like, count
 from opgraph.ops.ordering import check_not_empty, distinct
+from opgraph.ops.piecewise import maximum
 from opgraph.ops.scans import ProductBefore
 from opgraph.ops.shape import expand_dims
 from opgraph.spec import Axes, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape, wide_dtype, widened
@@ -182,7 +183,8 @@ class Extreme(Reduction):
         (x,), (y,), (g,) = ins, outs, cotangents
         chosen = equal(x, self.kept(y, x))
         sharers = reduce_sum(chosen, self.axes, self.keepdims).astype(wide_dtype(x.dtype))
-        return (chosen * self.kept(g / sharers, x),)
+        # beside NaN nothing is chosen, and 0 / 0 is NaN; the share may be infinite, and is no factor therefore
+        return (where(chosen, self.kept(g / sharers, x), self.kept(0.0 / sharers, x)),)
 
     @classmethod
     def values(cls, rng: Rng, shape: tuple[int, ...]) -> Array:
@@ -248,7 +250,7 @@ class Dispersion(Reduction):
     def divisor(self, x: Node) -> Node:
         """Return the count less `ddof`, and not less than 0, as a scalar."""
         n = count(x, self.axes)
-        return where(n > self.ddof, n - self.ddof, 0) if self.ddof else n
+        return maximum(n - self.ddof, 0) if self.ddof else n
 
     def deviations(self, x: Node) -> Node:
         """Return the distances of `x` from its mean, float16 in float32."""
