@@ -111,12 +111,18 @@ def test_log_softmax_of_many_float16_logits_does_not_overflow():
     assert value[0] == np.float16(-np.log(70_000))
 
 
+def gelu_tanh(x):
+    return nn.gelu(x, approximate=True)
+
+
 EXTREMES = [-np.inf, -1e4, -800.0, 800.0, 1e4, np.inf]
 SMOOTH = {  # the limits of values and of first derivatives
     nn.sigmoid: ([0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]),
     nn.log_sigmoid: ([-np.inf, -1e4, -800, 0, 0, 0], [1, 1, 1, 0, 0, 0]),
     nn.softplus: ([0, 0, 0, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
     nn.silu: ([0, 0, 0, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
+    nn.gelu: ([0, 0, 0, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
+    gelu_tanh: ([0, 0, 0, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
     nn.elu: ([-1, -1, -1, 800, 1e4, np.inf], [0, 0, 0, 1, 1, 1]),
     nn.leaky_relu: ([-np.inf, -2e3, -160, 800, 1e4, np.inf], [0.2, 0.2, 0.2, 1, 1, 1]),
 }
@@ -159,6 +165,36 @@ def test_derivatives_hold_through_third_order(function, at):
     check_grads(function(x), x, {x: np.array([at, at / 2])}, order=3)
 
 
+def test_gelu_is_x_times_the_normal_distribution_function():
+    x = np.array([-12.0, -3.0, -0.5, 0.0, 1e-3, 2.0, 9.0])
+    exact = [v * math.erfc(-v / math.sqrt(2)) / 2 for v in x]
+    value, single = run([nn.gelu(x), nn.gelu(x.astype(np.float32))])
+    np.testing.assert_allclose(value, exact, rtol=1e-13)
+    np.testing.assert_allclose(single, exact, rtol=2e-5)
+    assert single.dtype == np.float32
+
+
+@pytest.mark.parametrize("function", [nn.gelu, gelu_tanh])
+def test_derivatives_of_gelu_hold_through_third_order_at_zero_too(function):
+    x = og.placeholder((5,), np.float64)
+    check_grads(function(x), x, {x: [-3.0, -0.7, 0.0, 0.4, 2.5]}, order=3)
+
+
+def test_gelu_approximately_is_the_form_with_tanh_and_near_the_exact_one():
+    x = np.linspace(-6, 6, 101)
+    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    value, exact = run([gelu_tanh(x), nn.gelu(x)])
+    np.testing.assert_allclose(value, x * (1 + np.tanh(u)) / 2, atol=1e-15)
+    assert 1e-4 < np.abs(value - exact).max() < 5e-4
+
+
+@pytest.mark.parametrize("wrong", ["tanh", "none", 1, None])
+def test_gelu_asks_for_a_boolean(wrong):
+    with pytest.raises(og.ArgumentError, match="gelu: approximate is True or False, not") as caught:
+        nn.gelu([1.0], wrong)
+    assert "test_activation.py" in str(caught.value)
+
+
 def test_the_tails_keep_their_relative_precision():
     x = np.array([-700.0, -40.0, 40.0])
     sigmoid, softplus, log_sigmoid = run([nn.sigmoid(x), nn.softplus(x), nn.log_sigmoid(x)])
@@ -167,7 +203,9 @@ def test_the_tails_keep_their_relative_precision():
     np.testing.assert_allclose(log_sigmoid, [-700, -40, -math.exp(-40)], rtol=1e-12)
 
 
-@pytest.mark.parametrize("function", [nn.sigmoid, nn.log_sigmoid, nn.softplus, nn.silu, nn.elu, nn.selu])
+@pytest.mark.parametrize(
+    "function", [nn.sigmoid, nn.log_sigmoid, nn.softplus, nn.silu, nn.gelu, gelu_tanh, nn.elu, nn.selu]
+)
 def test_float16_is_the_exact_value_rounded(function):
     x = np.linspace(-16, 16, 500).astype(np.float16)
     value, exact = run([function(x), function(x.astype(np.float64))])

@@ -40,7 +40,7 @@ def test_operand_may_be_a_view_of_any_strides():
     [
         ((5, 7, 3), 2, og.ShapeError, "resize_nearest2d: x has shape (5, 7, 3); images are "),
         ((2, 5, 7, 3), (2, 0), og.ArgumentError, "resize_nearest2d: factor (2, 0): both must be at least 1"),
-        ((2, 5, 7, 3), 1.5, og.ArgumentError, "resize_nearest2d: factor=(1.5, 1.5): expected an integer"),
+        ((2, 5, 7, 3), 1.5, og.ArgumentError, "resize_nearest2d: factor=(1.5, 1.5): expected a pair of integers"),
     ],
 )
 def test_what_does_not_fit_raises_at_construction(shape, factor, error, message):

@@ -74,6 +74,7 @@ KNOWN_ELSEWHERE = {
         "dropout",
         "elu",
         "fused_batch_norm",
+        "gelu",
         "huber_loss",
         "l2norm",
         "leaky_relu",

@@ -5,7 +5,7 @@ The ops answer under `opgraph` too, ``og.relu``; imported from here they are typ
 
 import opgraph as og
 from opgraph_nn import initializers, layers, learner, optimizers
-from opgraph_nn.ops.activation import elu, leaky_relu, log_sigmoid, relu, selu, sigmoid, silu, softplus
+from opgraph_nn.ops.activation import elu, gelu, leaky_relu, log_sigmoid, relu, selu, sigmoid, silu, softplus
 from opgraph_nn.ops.batch_norm import batch_norm, fused_batch_norm
 from opgraph_nn.ops.dropout import dropout
 from opgraph_nn.ops.loss import (
@@ -21,6 +21,7 @@ __all__ = [
     "dropout",
     "elu",
     "fused_batch_norm",
+    "gelu",
     "huber_loss",
     "initializers",
     "l2norm",

@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-import numpy as np
-
 import opgraph as og
 from opgraph_nn._checks import check_number
-from opgraph_nn._dtypes import at_least_float32
 
 _Key = TypeVar("_Key")
 
@@ -43,7 +40,7 @@ def clip_by_value(gradients: Mapping[_Key, og.Node], low: float, high: float) ->
     """
     low = check_number("low", low, "[-inf, inf]")
     high = check_number("high", high, f"[{low}, inf]")
-    return {key: og.where(g < low, low, og.where(g > high, high, g)) for key, g in gradients.items()}
+    return {key: og.clip(g, low, high) for key, g in gradients.items()}
 
 
 @og.placed
@@ -70,8 +67,7 @@ def global_norm(gradients: Mapping[_Key, og.Node]) -> og.Node:
     """Return the root of the sum of the squares of all elements of `gradients`: a scalar."""
     if not gradients:
         return og.constant(0.0)
-    dtype = at_least_float32(og.promote_dtypes(*[g.dtype for g in gradients.values()]))
-    return og.cast(_norm(gradients.values()), dtype)
+    return _norm(gradients.values())
 
 
 def find_gradients(
@@ -105,15 +101,10 @@ def chosen_variables(loss: og.Node, variables: Iterable[og.Variable] | None) -> 
 
 
 def _norm(gradients: Iterable[og.Node]) -> og.Node:
-    total: og.Node | None = None
-    for g in gradients:
-        wide = og.cast(g, np.float64)  # the squares of exploding gradients overflow in float32
-        square = og.reduce_sum(wide * wide)
-        total = square if total is None else total + square
-    assert total is not None
-    return og.sqrt(total)
+    """Return the norm of all `gradients`, of float16 as float32, whose range it may leave."""
+    return og.global_norm([og.cast(g, og.wide_dtype(g.dtype)) for g in gradients])
 
 
 def _scaled(g: og.Node, factor: og.Node) -> og.Node:
-    dtype = at_least_float32(g.dtype)  # a factor may be too small for float16
+    dtype = og.wide_dtype(g.dtype)  # a factor may be too small for float16
     return og.cast(og.cast(g, dtype) * og.cast(factor, dtype), g.dtype)

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 import opgraph as og
 from opgraph_nn._checks import check_number
-from opgraph_nn._dtypes import at_least_float32
 from opgraph_nn._gradients import chosen_variables, find_gradients
 
 STEPS_KEPT = 16  # compiled steps of one optimizer in one graph
@@ -184,7 +183,7 @@ class Optimizer(ABC):
 
     def _moment(self, variable: og.Variable, name: str) -> og.Variable:
         """Return the slot for a moment of the gradients of `variable`."""
-        dtype = at_least_float32(variable.dtype)
+        dtype = og.wide_dtype(variable.dtype)
         return self._slot(variable, f"{variable.name}/{name}", variable.shape, dtype)
 
     def _slot(self, owner: og.Variable | og.Graph, name: str, shape: og.Shape, dtype: np.dtype[Any]) -> og.Variable:
@@ -253,7 +252,7 @@ def _checked_pairs(grads_and_vars: Iterable[tuple[ArrayLike, og.Variable]]) -> l
 
 def _gradient_placeholders(variables: Sequence[og.Variable]) -> dict[og.Variable, og.Placeholder]:
     with variables[0].graph.as_default_graph():
-        return {w: og.placeholder(w.shape, at_least_float32(w.dtype), f"{w.name}/gradient") for w in variables}
+        return {w: og.placeholder(w.shape, og.wide_dtype(w.dtype), f"{w.name}/gradient") for w in variables}
 
 
 def _checked_gradient(variable: og.Variable, gradient: og.NodeLike) -> og.Node:
@@ -263,7 +262,7 @@ def _checked_gradient(variable: og.Variable, gradient: og.NodeLike) -> og.Node:
         raise og.GraphError(f"the gradient {g!r} is a node of another graph than {variable!r}")
     if not g.shape.compatible_with(variable.shape):
         raise og.ShapeError(f"a gradient of shape {g.shape} does not fit {variable!r}")
-    return og.cast(g, at_least_float32(variable.dtype))
+    return og.cast(g, og.wide_dtype(variable.dtype))
 
 
 def _zeros(shape: Any, rng: np.random.Generator | None = None) -> og.Array:

@@ -15,7 +15,6 @@ import opgraph as og
 from opgraph_nn._checks import check_numbers
 from opgraph_nn._gradients import clip_by_global_norm, clip_by_value, global_norm, gradients
 from opgraph_nn._optimizer import Optimizer
-from opgraph_nn.ops.activation import relu
 
 __all__ = [
     "SGD",
@@ -130,11 +129,11 @@ class RMSProp(Optimizer):
         updates: Updates = {}
         for w, g in gradients.items():
             square_slot = self._moment(w, "rmsprop_square")
-            updates[square_slot] = s = square_slot * self.rho + g * g * (1 - self.rho)
+            updates[square_slot] = s = square_slot * self.rho + og.square(g) * (1 - self.rho)
             if self.centered:
                 mean_slot = self._moment(w, "rmsprop_mean")
                 updates[mean_slot] = mean = mean_slot * self.rho + g * (1 - self.rho)
-                s = relu(s - mean * mean)  # rounding may take it below 0
+                s = og.maximum(s - og.square(mean), 0.0)  # rounding may take it below 0
             change = g / (og.sqrt(s) + self.epsilon) * self._rate(g.dtype)
             if self.momentum:
                 slot = self._moment(w, "rmsprop_momentum")
@@ -169,7 +168,7 @@ class Adagrad(Optimizer):
         updates: Updates = {}
         for w, g in gradients.items():
             slot = self._moment(w, "adagrad_square")
-            updates[slot] = s = slot + g * g
+            updates[slot] = s = slot + og.square(g)
             updates[w] = _descended(w, g / (og.sqrt(s) + self.epsilon) * self._rate(g.dtype))
         return updates
 
@@ -213,7 +212,7 @@ class Adam(Optimizer):
         for w, g in gradients.items():
             m_slot, v_slot = self._moment(w, "adam_m"), self._moment(w, "adam_v")
             updates[m_slot] = m = m_slot * self.beta1 + g * (1 - self.beta1)
-            updates[v_slot] = v = v_slot * self.beta2 + g * g * (1 - self.beta2)
+            updates[v_slot] = v = v_slot * self.beta2 + og.square(g) * (1 - self.beta2)
             updates[w] = _descended(w, self._change(w, m, v, rate, root))
         return updates
 

@@ -1,5 +1,6 @@
 """Activations, element by element."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -7,7 +8,6 @@ import numpy as np
 
 import opgraph as og
 from opgraph_nn._checks import check_number, float_dtype
-from opgraph_nn._dtypes import at_least_float32
 
 
 class Unary(Protocol):
@@ -115,8 +115,7 @@ class Smooth(og.Elementwise):
         return float_dtype(*ins)
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        wide = outs[0].with_dtype(at_least_float32(outs[0].dtype))
-        return () if wide == outs[0] else (wide,)
+        return og.widened(outs[0])
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x,), (y,) = ins, outs
@@ -179,7 +178,7 @@ class Silu(Smooth, name="nn.silu"):
     info = og.OpInfo(reference=lambda x: x / (1 + np.exp(-x)))
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return (outs[0].with_dtype(at_least_float32(outs[0].dtype)),)
+        return (outs[0].with_dtype(og.wide_dtype(outs[0].dtype)),)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x,), (y,), (weight,) = ins, outs, scratch
@@ -191,7 +190,7 @@ class Silu(Smooth, name="nn.silu"):
         (x,), (g,) = ins, cotangents
         s = sigmoid(x)
         # 0 times infinity is NaN, 0 times this is 0
-        bounded = og.where(x > _SATURATED, _SATURATED, og.where(x < -_SATURATED, -_SATURATED, x))
+        bounded = og.clip(x, -_SATURATED, _SATURATED)
         return (g * (s + bounded * (s * (1.0 - s))),)
 
 
@@ -285,6 +284,39 @@ def selu(x: og.NodeLike) -> og.Node:
     return elu(node, _SELU_ALPHA) * _SELU_SCALE
 
 
+@og.placed
+def gelu(x: og.NodeLike, approximate: bool = False) -> og.Node:
+    """Weigh each element by the probability that a normal number is less: x * Φ(x): (…) -> (…).
+
+    Φ(x) = erfc(-x / sqrt(2)) / 2; where `approximate`, sigmoid(2 u) with u = sqrt(2 / π) * (x + 0.044715 * x**3),
+    which is (1 + tanh(u)) / 2. (Hendrycks & Gimpel, "Gaussian error linear units", 2016, section 2.)
+
+    Parameters
+    ----------
+    x : array_like or Node, (…)
+        Integers give the default float.
+    approximate : bool
+        The two differ by less than 0.0005.
+
+    Raises
+    ------
+    ArgumentError
+        Where `approximate` is no boolean.
+    DtypeError
+        For complex numbers.
+    """
+    if not isinstance(approximate, bool | np.bool):
+        raise og.ArgumentError(f"approximate is True or False, not {approximate!r}")
+    (node,) = og.promote(x, floating=True, what="gelu")
+    wide = og.cast(node, og.wide_dtype(float_dtype(node.dtype)))
+    bounded = og.clip(wide, -_CERTAIN, _CERTAIN)  # 0 times infinity is NaN, 0 times this is 0
+    if approximate:
+        weight = sigmoid((bounded + 0.044715 * bounded**3) * (2.0 * math.sqrt(2.0 / math.pi)))
+    else:
+        weight = og.erfc(bounded * -math.sqrt(0.5)) * 0.5
+    return og.cast(og.where(wide > _CERTAIN, wide, bounded * weight), node.dtype)
+
+
 @og.front_door_for(Softplus)
 def softplus(x: og.NodeLike, beta: float = 1.0) -> og.Node:
     """Smooth the positive part: log(1 + exp(beta * x)) / beta, without overflow: (…) -> (…).
@@ -308,6 +340,9 @@ def log_sigmoid(x: og.NodeLike) -> og.Node:
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
+
+# beyond where the normal distribution function and its derivatives are 0 or 1 in every dtype
+_CERTAIN = 64.0
 
 # far beyond where the sigmoid and its derivatives are 0 in every dtype, and in the range of each
 _SATURATED = 1000.0

@@ -9,8 +9,6 @@ import numpy as np
 
 import opgraph as og
 from opgraph_nn._checks import check_floats, check_number
-from opgraph_nn._dtypes import at_least_float32
-from opgraph_nn.ops.activation import relu
 
 
 @og.placed
@@ -72,7 +70,7 @@ def fused_batch_norm(
         return _normalized(x, scale, offset, moving_mean, moving_variance, epsilon)
     y, mean, variance = batch_norm(x, scale, offset, epsilon)
     n = og.count(x, range(x.ndim - 1), variance.dtype)
-    unbiased = variance * (n / (relu(n - 2.0) + 1.0))  # max(n - 1, 1)
+    unbiased = variance * (n / og.maximum(n - 1.0, 1.0))
     for moving, batch in ((moving_mean, mean), (moving_variance, unbiased)):
         moved = og.ensure_shape_like(moving, batch) * decay + og.cast(batch, moving.dtype) * (1 - decay)
         y.graph.add_update(moving, moved, when=y)
@@ -102,7 +100,7 @@ class BatchNorm(og.Op, name="nn.batch_norm"):
         channels = common_channels(x, scale=scale, offset=offset)
         if 0 in x.shape[:-1]:
             raise og.ShapeError(f"x {x.shape} holds no values to take statistics of")
-        statistics = og.Spec(og.Shape(channels), at_least_float32(x.dtype))
+        statistics = og.Spec(og.Shape(channels), og.wide_dtype(x.dtype))
         return (x.with_shape((*x.shape[:-1], channels)), statistics, statistics)
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
@@ -206,7 +204,7 @@ def _normalized(
     x: og.Node, scale: og.Node, offset: og.Node, mean: og.Node, variance: og.Node, epsilon: float
 ) -> og.Node:
     """Return `x` normalized by given statistics, in its own dtype."""
-    dtype = at_least_float32(x.dtype)
+    dtype = og.wide_dtype(x.dtype)
     # like the statistics of a batch, moving ones are not spread over several channels
     channel = og.reduce_sum(x, range(x.ndim - 1))
     mean, variance = og.ensure_shape_like(mean, channel), og.ensure_shape_like(variance, channel)

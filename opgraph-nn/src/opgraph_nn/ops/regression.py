@@ -4,7 +4,6 @@ import math
 
 import opgraph as og
 from opgraph_nn._checks import check_number, float_dtype, paired
-from opgraph_nn._dtypes import at_least_float32
 
 
 @og.placed
@@ -25,7 +24,7 @@ def mse_loss(predictions: og.NodeLike, targets: og.NodeLike) -> og.Node:
     """
     predictions, targets = paired("mse_loss", predictions=predictions, targets=targets)
     difference = _widened(predictions - targets)
-    return og.cast(og.reduce_mean(difference * difference), predictions.dtype)
+    return og.cast(og.reduce_mean(og.square(difference)), predictions.dtype)
 
 
 @og.placed
@@ -52,7 +51,7 @@ def huber_loss(predictions: og.NodeLike, targets: og.NodeLike, delta: float = 1.
     delta = check_number("delta", delta, "(0, inf)")
     predictions, targets = paired("huber_loss", predictions=predictions, targets=targets)
     d = predictions - targets
-    clipped = og.where(d > delta, delta, og.where(d < -delta, -delta, d))
+    clipped = og.clip(d, -delta, delta)
     return clipped * (d - clipped * 0.5)
 
 
@@ -76,7 +75,7 @@ def l2norm(x: og.NodeLike, scalar: og.NodeLike = 1.0) -> og.Node:
     (node,) = og.promote(x, floating=True, what="l2norm", graph=og.graph_of(x, scalar))
     float_dtype(node.dtype)
     wide = _widened(node)
-    half, factor = og.promote(og.reduce_sum(wide * wide) * 0.5, scalar, what="l2norm")
+    half, factor = og.promote(og.reduce_sum(og.square(wide)) * 0.5, scalar, what="l2norm")
     if factor.ndim:
         raise og.ShapeError(f"scalar has shape {factor.shape}, which is no scalar's")
     return og.cast(half * factor, node.dtype)
@@ -96,7 +95,7 @@ def normal_log_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeL
     x, mean, stddev = og.promote(x, mean, stddev, floating=True, what="normal_log_density")
     float_dtype(x.dtype)
     z = (x - mean) / stddev
-    return z * z * -0.5 - og.log(stddev) - 0.5 * math.log(2 * math.pi)
+    return og.square(z) * -0.5 - og.log(stddev) - 0.5 * math.log(2 * math.pi)
 
 
 def normal_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeLike = 1.0) -> og.Node:
@@ -116,4 +115,4 @@ def normal_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeLike 
 
 def _widened(x: og.Node) -> og.Node:
     """Return `x` in float32 where it is float16, whose squares end at 65504."""
-    return og.cast(x, at_least_float32(x.dtype))
+    return og.cast(x, og.wide_dtype(x.dtype))

@@ -6,7 +6,6 @@ import numpy as np
 
 import opgraph as og
 from opgraph_nn._checks import check_floats
-from opgraph_nn._dtypes import at_least_float32
 
 
 class AlongAxis(og.Op):
@@ -83,7 +82,7 @@ def log_softmax_into(y: og.Array, x: og.Array, axis: int, column: og.Array, expo
 def reduced(x: og.Spec, axis: int) -> og.Spec:
     """Return `x` with size 1 along `axis`, in float32 for float16, where a sum soon ends at 65504."""
     shape = og.reduced_shape(x.shape, og.normalize_axes(axis, x.ndims), keepdims=True)
-    return og.Spec(shape, at_least_float32(x.dtype))
+    return og.Spec(shape, og.wide_dtype(x.dtype))
 
 
 @og.front_door_for(Softmax)

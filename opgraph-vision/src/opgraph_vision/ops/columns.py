@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 import opgraph as og
-from opgraph_vision.ops.window import Grid, known
+from opgraph_vision.ops.window import Grid
 
 BLOCK_BYTES = 1 << 22  # small enough to be still in the cache when it is multiplied
 
@@ -37,7 +37,7 @@ def as_matrix(array: og.Array, columns: int = 1) -> og.Array:
 
 def block_space(images: og.Spec, grid: Grid) -> og.Spec:
     """Return the work space for a block on `images`: (images, rows, across, height * width, C)."""
-    count, _, _, channels = known(images.shape)
+    count, _, _, channels = og.known_shape(images.shape)
     down, across = grid.vertical.windows, grid.horizontal.windows
     row = (across, grid.vertical.size * grid.horizontal.size, channels)
     rows = max(BLOCK_BYTES // max(math.prod(row) * images.dtype.itemsize, 1), 1)
@@ -46,7 +46,7 @@ def block_space(images: og.Spec, grid: Grid) -> og.Spec:
 
 def padded_space(images: og.Spec, grid: Grid) -> og.Spec:
     """Return the work space for a block's images with their margins, empty where they have none."""
-    _, height, width, channels = known(images.shape)
+    _, height, width, channels = og.known_shape(images.shape)
     vertical, horizontal = sum(grid.vertical.margins), sum(grid.horizontal.margins)
     count = block_space(images, grid).shape[0] if vertical or horizontal else 0
     return images.with_shape((count, height + vertical, width + horizontal, channels))

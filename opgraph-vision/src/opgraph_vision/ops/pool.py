@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -261,49 +261,6 @@ class AvgPool2DGradient(Pooling, name="vision._avgpool2d_gradient"):
         yield og.Sample((g, x), _OVERLAPPING.attrs, raises=og.ShapeError, id="channels differ")
 
 
-class GlobalMaxPool2D(og.Op, name="vision.global_maxpool2d"):
-    """Take each channel's maximum over the image: (N, H, W, C) -> (N, C).
-
-    Equal maxima share the gradient in equal parts.
-    """
-
-    keepdims: bool = False
-    info = og.OpInfo(reference=lambda x, keepdims=False: x.max(axis=(1, 2), keepdims=keepdims), tie_policy="split")
-
-    def infer(self, ins: og.Specs) -> og.Specs:
-        (x,) = ins
-        check_images("x", x)
-        if x.dtype.kind == "c":
-            raise og.DtypeError("complex numbers have no maximum")
-        if 0 in x.shape[1:3]:
-            raise og.ShapeError(f"images {tuple(x.shape[1:3])} without pixels have no maximum")
-        return (x.with_shape(og.reduced_shape(x.shape, (1, 2), self.keepdims)),)
-
-    def compute(self, ins: og.Arrays, outs: og.Arrays) -> None:
-        np.maximum.reduce(ins[0], axis=(1, 2), out=outs[0], keepdims=self.keepdims)
-
-    def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
-        (x,), (y,), (g,) = ins, outs, cotangents
-        if not self.keepdims:
-            y, g = og.expand_dims(y, (1, 2)), og.expand_dims(g, (1, 2))
-        is_top = og.equal(x, y) + og.not_equal(x, x)  # where there is NaN, it is the maximum, and equals nothing
-        # float16 could not count a large image
-        tops = og.reduce_sum(og.cast(is_top, np.promote_types(x.dtype, np.float32)), (1, 2), keepdims=True)
-        return (og.where(is_top, og.cast(g / tops, x.dtype), 0.0),)
-
-    @classmethod
-    def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
-        def images(*shape: int) -> og.Array:
-            return rng.permuted(np.linspace(-1, 1, math.prod(shape))).reshape(shape)
-
-        yield og.Sample((images(2, 3, 4, 1),), id="images")
-        yield og.Sample((images(1, 4, 2, 3),), {"keepdims": True}, id="kept")
-        yield og.Sample((images(2, 1, 1, 3),), id="one pixel")
-        yield og.Sample((images(0, 2, 3, 4),), id="no images")
-        yield og.Sample((images(2, 3, 4),), raises=og.ShapeError, id="a single image")
-        yield og.Sample((images(2, 0, 3, 4),), raises=og.ShapeError, id="no pixels")
-
-
 @og.front_door_for(MaxPool2D)
 def maxpool2d(x: og.NodeLike, kernel_size: Pair, strides: Pair | None = None, padding: Padding = "VALID") -> og.Node:
     """Take each window's maximum: (N, H, W, C) -> (N, H', W', C).
@@ -338,9 +295,7 @@ def maxpool2d(x: og.NodeLike, kernel_size: Pair, strides: Pair | None = None, pa
     DtypeError
         For complex numbers, which have no order.
     """
-    size = as_pair(kernel_size)
-    steps = size if strides is None else as_pair(strides)
-    return og.apply(og.make_op(MaxPool2D, kernel_size=size, strides=steps, padding=padding), og.as_node(x))
+    return og.apply(_pooling(MaxPool2D, kernel_size, strides, padding), og.as_node(x))
 
 
 @og.front_door_for(AvgPool2D)
@@ -368,18 +323,16 @@ def avgpool2d(x: og.NodeLike, kernel_size: Pair, strides: Pair | None = None, pa
     ArgumentError
         For a window or strides below 1, or another padding.
     """
-    size = as_pair(kernel_size)
-    steps = size if strides is None else as_pair(strides)
     (node,) = og.promote(x, floating=True, what="avgpool2d")
-    return og.apply(og.make_op(AvgPool2D, kernel_size=size, strides=steps, padding=padding), node)
+    return og.apply(_pooling(AvgPool2D, kernel_size, strides, padding), node)
 
 
-@og.front_door_for(GlobalMaxPool2D)
+@og.placed
 def global_maxpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     """Take each channel's maximum over the image: (N, H, W, C) -> (N, C).
 
     Equal maxima share the gradient in equal parts, unlike those of `maxpool2d`, of which the first takes it all.
-    An image that holds NaN gives NaN, and the gradient goes to what is NaN.
+    A channel that holds NaN gives NaN, and has the gradient NaN throughout.
 
     Parameters
     ----------
@@ -395,7 +348,13 @@ def global_maxpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     DtypeError
         For complex numbers, which have no order.
     """
-    return og.apply(og.make_op(GlobalMaxPool2D, keepdims=keepdims), og.as_node(x))
+    node = og.as_node(x)
+    check_images("x", node.spec)
+    if node.dtype.kind == "c":
+        raise og.DtypeError("complex numbers have no maximum")
+    if 0 in node.shape[1:3]:
+        raise og.ShapeError(f"images {tuple(node.shape[1:3])} without pixels have no maximum")
+    return og.reduce_max(node, axis=(1, 2), keepdims=keepdims)
 
 
 @og.placed
@@ -418,6 +377,16 @@ def global_avgpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     node = og.as_node(x)
     check_images("x", node.spec)
     return og.reduce_mean(node, axis=(1, 2), keepdims=keepdims)
+
+
+_PoolingT = TypeVar("_PoolingT", bound=Pooling)
+
+
+def _pooling(op_class: type[_PoolingT], kernel_size: Pair, strides: Pair | None, padding: Padding) -> _PoolingT:
+    """Return an op with its attributes as users write them."""
+    size = as_pair(kernel_size)
+    steps = size if strides is None else as_pair(strides)
+    return og.make_op(op_class, kernel_size=size, strides=steps, padding=padding)
 
 
 def _counts(pooled: og.Spec) -> og.Spec:

@@ -44,11 +44,6 @@ def as_padding(padding: PaddingLike) -> Padding | Margins:
         ) from None
 
 
-def known(shape: Sequence[Size]) -> tuple[int, ...]:
-    """Return the sizes of a shape that holds no unknown one, as those that a kernel works on."""
-    return tuple(n for n in shape if n is not None)
-
-
 def check_images(name: str, spec: og.Spec) -> None:
     """Raise where `spec` is not that of images."""
     if spec.ndims != 4:
@@ -234,8 +229,9 @@ class Grid(NamedTuple):
         dilations: tuple[int, int] = (1, 1),
     ) -> "Grid":
         """Return the grid between the shapes (N, H, W, C) of images and (N, down, across, …) of windows."""
+        pixels, counts = (og.known_shape(og.Shape(shape[1:3])) for shape in (images, windows))
         before = (None, None) if isinstance(padding, str) else (margin[0] for margin in padding)
-        return cls(*map(Slide, known(images)[1:3], known(windows)[1:3], known(size), strides, dilations, before))
+        return cls(*map(Slide, pixels, counts, og.known_shape(og.Shape(size)), strides, dilations, before))
 
     @property
     def rows(self) -> slice:
