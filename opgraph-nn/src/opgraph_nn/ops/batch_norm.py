@@ -153,6 +153,7 @@ class BatchNorm(og.Op, name="nn.batch_norm"):
         yield og.Sample((x, scale, offset), {"epsilon": 0.1}, id="epsilon")
         yield og.Sample(batch(2, 3, 5, 4), id="images")
         yield og.Sample(batch(3, 2, 1), id="one channel")
+        yield og.Sample(batch(3, 0), id="no channels")
         yield og.Sample((x[0], scale, offset), raises=og.ShapeError, id="one dimension")
         yield og.Sample((x, scale[:2], offset), raises=og.ShapeError, id="short scale")
         yield og.Sample((x, scale, offset[:2]), raises=og.ShapeError, id="short offset")

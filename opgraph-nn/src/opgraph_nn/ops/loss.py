@@ -65,7 +65,8 @@ class SoftmaxCrossEntropyLoss(og.Op, name="nn.softmax_cross_entropy_loss"):
 
         yield og.Sample(pair(2, 3), id="rows")
         yield og.Sample(pair(4), id="vector")
-        yield og.Sample(pair(2, 3, 5), id="grid")
+        yield og.Sample(pair(2, 1, 5), id="grid")
+        yield og.Sample(pair(0, 3), id="no rows")
         yield og.Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), id="labels of any sum")
         yield og.Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 4))), raises=og.ShapeError)
         yield og.Sample((rng.normal(size=()), rng.normal(size=())), raises=og.ShapeError, id="scalars")

@@ -22,7 +22,7 @@ class AlongAxis(og.Op):
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
         yield og.Sample((rng.normal(size=(5,)),), id="vector")
         yield og.Sample((rng.normal(size=(2, 3)),), id="rows")
-        yield og.Sample((rng.normal(size=(2, 3, 4)),), {"axis": 1}, id="middle")
+        yield og.Sample((rng.normal(size=(2, 3, 1)),), {"axis": 1}, id="middle")
         yield og.Sample((rng.normal(size=(0, 3)),), id="no rows")
         yield og.Sample((rng.normal(size=(2, 3)),), {"axis": 2}, raises=og.ArgumentError, id="no such axis")
         yield og.Sample((rng.normal(size=()),), raises=og.ArgumentError, id="scalar")
