@@ -158,3 +158,10 @@ def test_one_hot_of_floats_says_what_to_do():
         og.one_hot(og.placeholder((2,)), 3)
     with pytest.raises(og.ArgumentError, match="one_hot: depth='many'"):
         og.one_hot([1], "many")
+
+
+def test_numbers_that_their_dtype_cannot_hold_are_refused_by_name():
+    with pytest.raises(og.DtypeError, match="^linspace: float64 does not go into int64"):
+        og.linspace(0, 1, 3, dtype=np.int64)
+    with pytest.raises(og.DtypeError, match="^arange: 300 is out of the range of uint8"):
+        og.arange(301, dtype=np.uint8)

@@ -162,3 +162,10 @@ def test_rounding_refuses_complex_numbers_and_fractions_of_places():
             getattr(og, name)(1j)
     with pytest.raises(og.ArgumentError, match="round: decimals=0.5: expected an integer"):
         og.round(1.0, 0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rounding_to_more_places_than_the_dtype_has_changes_nothing_and_to_none_of_them_gives_zero(dtype):
+    x = np.array([1.5, -2.25, 0.0, np.inf, np.nan], dtype)
+    for decimals, expected in ((400, x), (-400, [0, 0, 0, np.inf, np.nan])):
+        np.testing.assert_array_equal(og.RunTime().run(og.round(og.constant(x), decimals)), expected)

@@ -10,7 +10,7 @@ from opgraph.build import apply, as_node, graph_of
 from opgraph.convert import natural_array, to_array
 from opgraph.doors import front_door_for, make_op, placed
 from opgraph.errors import ArgumentError, DtypeError
-from opgraph.graph import constant, constant_in
+from opgraph.graph import constant_in, get_default_graph
 from opgraph.node import Constant, Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import broadcast_like
@@ -182,7 +182,7 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Dtyp
     except (ValueError, OverflowError) as error:
         raise ArgumentError(f"from {first} to {last} in steps of {step}: {error}") from None
     default = np.dtype(np.int64) if integral else get_default_dtype()
-    return constant(values, default if dtype is None else dtype)
+    return _constant(values, default if dtype is None else as_dtype(dtype))
 
 
 @placed
@@ -208,7 +208,7 @@ def linspace(
         For an integer dtype.
     """
     values = np.linspace(_number(start, "start"), _number(stop, "stop"), _size(num, "num"), endpoint)
-    return constant(values, get_default_dtype() if dtype is None else dtype)
+    return _constant(values, get_default_dtype() if dtype is None else as_dtype(dtype))
 
 
 @placed
@@ -233,7 +233,11 @@ def eye(n: SupportsIndex, m: SupportsIndex | None = None, k: SupportsIndex = 0, 
     columns = rows if m is None else _size(m, "m")
     chosen = get_default_dtype() if dtype is None else as_dtype(dtype)
     offset = max(-rows, min(_integer(k, "k"), columns))
-    return constant(np.eye(rows, columns, offset, dtype=chosen))
+    return _constant(np.eye(rows, columns, offset, dtype=chosen), chosen)
+
+
+def _constant(values: Array, dtype: np.dtype[Any]) -> Constant:
+    return constant_in(get_default_graph(), to_array(values, dtype))
 
 
 def _number(value: object, what: str) -> int | float:

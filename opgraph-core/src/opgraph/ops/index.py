@@ -351,18 +351,7 @@ def set_at(x: NodeLike, key: Any, v: NodeLike) -> Node:
     Of several values for one place the last stays, in row-major order of the broadcast index arrays, and
     the others have the gradient 0; so has `x` in these places.
 
-    Parameters
-    ----------
-    x : array_like or Node
-    key
-        As in `getitem`.
-    v : array_like or Node
-        Broadcasts to the shape of ``x[key]``, and is cast to the dtype of `x`.
-
-    Raises
-    ------
-    ArgumentError, DtypeError, ShapeError
-        As `getitem`; and where `v` does not broadcast, or would lose a fraction in the dtype of `x`.
+    Parameters and errors are those of `add_at`.
     """
     return _changed(SetAt, x, key, v)
 

@@ -240,8 +240,10 @@ class Round(Rounding, name="core.round"):
         (x,), (y,) = ins, outs
         if x.dtype.kind == "f":
             np.round(x, self.decimals, out=y)
-            if self.decimals > 0:  # what overflows on the way to a whole number has no such places
-                np.copyto(y, x, where=np.isinf(y))
+            # the power of ten, or the product with it, may overflow: then there are no such places, or only they
+            lost = ~np.isfinite(y)
+            if lost.any():
+                np.copyto(y, x if self.decimals > 0 else np.where(np.isfinite(x), 0, x), where=lost)
         elif x.dtype.kind == "b" or self.decimals >= 0:
             np.copyto(y, x)
         else:

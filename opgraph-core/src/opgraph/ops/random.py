@@ -147,14 +147,8 @@ def random_uniform(
     minval, maxval : array_like or Node
         What broadcasts to the shape; `maxval` is reached by rounding alone. Gradients flow into them, as the
         result is minval + (maxval - minval) * draw.
-    dtype
-        float16, float32 or float64. Where not given that of `minval` and `maxval`, if they are arrays or nodes
-        of floats, else the default float.
-    key : Node, optional
-        What `random_key` made, another one for each call by default. Draws of one key, distribution, dtype and
-        shape are the same.
-    like : array_like or Node, optional
-        Has the shape to draw in place of `shape`; its values are not computed for it.
+    dtype, key, like
+        As for `random_normal`; the dtype that of `minval` and `maxval` by default.
 
     Raises
     ------
@@ -191,10 +185,8 @@ def random_bernoulli(
         What broadcasts to the shape, from 0 to 1. No gradient flows into it.
     dtype
         Any; where not given that of `p`, if it is an array or node of floats, else the default float.
-    key : Node, optional
-        What `random_key` made, another one for each call by default. Draws of one key and shape are the same.
-    like : array_like or Node, optional
-        Has the shape to draw in place of `shape`; its values are not computed for it.
+    key, like
+        As for `random_normal`.
 
     Raises
     ------
