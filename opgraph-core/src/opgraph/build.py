@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from opgraph.ambient import get_ambient
+from opgraph.ambient import current_source, get_ambient
 from opgraph.convert import cast_checked, is_weak, natural_array, to_array, weak_dtype
 from opgraph.errors import ArgumentError, DtypeError, GraphError, KernelError, OpgraphError, user_source
 from opgraph.graph import Graph, constant_in

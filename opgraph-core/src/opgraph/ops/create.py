@@ -6,11 +6,12 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from opgraph.ambient import get_default_graph
 from opgraph.build import apply, as_node, graph_of
 from opgraph.convert import natural_array, to_array
 from opgraph.doors import front_door_for, make_op, placed
 from opgraph.errors import ArgumentError, DtypeError
-from opgraph.graph import constant_in, get_default_graph
+from opgraph.graph import constant_in
 from opgraph.node import Constant, Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import broadcast_like
