@@ -156,6 +156,28 @@ def test_rounding_to_places_keeps_what_has_none():
     assert run(og.round(np.array([15, 25, -45], np.int8), -1))[0].tolist() == [20, 20, -40]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_rounding_takes_more_places_than_the_dtype_has_powers_of_ten(dtype):
+    x = np.array([0.0, 1.5, -2.25, math.inf, -math.inf, math.nan], dtype)
+    for decimals in (5, 39, 309, 5000, 2**31, 2**70):
+        np.testing.assert_array_equal(run(og.round(x, decimals))[0], x)
+    for decimals in (-5, -39, -309, -5000, -(2**31), -(2**70)):
+        rounded = run(og.round(x, decimals))[0]
+        np.testing.assert_array_equal(rounded, [0.0, 0.0, -0.0, math.inf, -math.inf, math.nan])
+        assert np.signbit(rounded[2])
+    small = np.array([6e-8, 1.234e-5, 0.123456], np.float16)
+    assert run(og.round(small, 5))[0].tolist() == np.array([0.0, 1e-5, 0.12346], np.float16).tolist()
+
+
+def test_integers_are_rounded_exactly_to_tens():
+    x = np.array([2**53 + 15, 2**62 + 5, -15, -25, -7, 2**63 - 8])
+    wanted = [2**53 + 18, 2**62 + 6, -20, -20, -10, 2**63 - 8]
+    assert run(og.round(x, -1))[0].tolist() == wanted
+    assert run(og.round(np.array([2**64 - 16], np.uint64), -1))[0].tolist() == [2**64 - 16]
+    for decimals in (-20, -400, -(2**70)):
+        assert run(og.round(x, decimals))[0].tolist() == [0] * 6
+
+
 def test_rounding_refuses_complex_numbers_and_fractions_of_places():
     for name in ("floor", "ceil", "trunc", "round"):
         with pytest.raises(og.DtypeError, match=f"{name}: takes no complex numbers"):

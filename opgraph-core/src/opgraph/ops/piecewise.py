@@ -1,5 +1,6 @@
 """Functions with kinks and steps: extremes, limits, magnitude and sign, rounding."""
 
+import builtins
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -239,21 +240,41 @@ class Round(Rounding, name="core.round"):
     def compute(self, ins: Arrays, outs: Arrays) -> None:
         (x,), (y,) = ins, outs
         if x.dtype.kind == "f":
-            np.round(x, self.decimals, out=y)
-            # the power of ten, or the product with it, may overflow: then there are no such places, or only they
-            lost = ~np.isfinite(y)
-            if lost.any():
-                np.copyto(y, x if self.decimals > 0 else np.where(np.isfinite(x), 0, x), where=lost)
+            wide = self._holding_scale(x.dtype)
+            if wide is None:
+                np.copyto(y, x if self.decimals > 0 else np.where(np.isfinite(x), np.copysign(0, x), x))
+            else:
+                np.copyto(y, np.round(x.astype(wide, copy=False), self.decimals), casting="same_kind")
+            if self.decimals > 0:  # what overflows on the way to a whole number has no such places
+                np.copyto(y, x, where=np.isinf(y))
         elif x.dtype.kind == "b" or self.decimals >= 0:
             np.copyto(y, x)
         else:
-            np.copyto(y, np.round(x, self.decimals))  # NumPy goes through floats, which do not go into y
+            _round_integers(x, y, 10**-self.decimals)
+
+    def _holding_scale(self, dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+        """Return the narrowest dtype, from `dtype` up, in which the power of ten to scale by is no infinity."""
+        digits = builtins.abs(self.decimals)
+        if digits > 308:  # NumPy has the power as a float64
+            return None
+        wider = (dtype, np.dtype(np.float32), np.dtype(np.float64))
+        return next(d for d in wider if d.itemsize >= dtype.itemsize and digits <= np.log10(np.finfo(d).max))
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield from super().samples(rng)
         yield Sample((rng.integers(-9, 9, (2, 3)) / 10,), {"decimals": 1}, id="places")
         yield Sample((rng.integers(-99, 99, (2, 3)),), {"decimals": -1}, id="tens of integers")
+
+
+def _round_integers(x: Array, y: Array, step: int) -> None:
+    """Put into `y` the multiples of `step` nearest to `x`, of two the even one."""
+    if step > np.iinfo(x.dtype).max:
+        y[...] = 0
+        return
+    below, rest = np.divmod(x, step)
+    up = (rest > step - rest) | ((rest == step - rest) & (below % 2 == 1))
+    np.multiply(below + up, step, out=y)
 
 
 maximum: Binary = front_door(Maximum)
@@ -274,7 +295,7 @@ def round(x: NodeLike, decimals: int = 0) -> Node:
     x : array_like or Node, (…) real
         Integers stay integers.
     decimals
-        Places after the point; tens and hundreds where negative.
+        Places after the point; tens and hundreds where negative, to which integers are rounded too, exactly.
 
     Raises
     ------
