@@ -1,10 +1,12 @@
 """The shape arithmetic of windows, against published examples and against a walk over every window."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import opgraph as og
+import opgraph_vision
 from opgraph_vision.ops.window import Slide, as_padding, count_windows, possible_pixels
 
 SIZES = st.integers(1, 9)
@@ -125,3 +127,20 @@ def test_possible_pixels_are_those_that_have_so_many_windows(windows, size, stri
 def test_possible_pixels_are_unknown_where_they_depend_on_an_unknown_size():
     assert possible_pixels((None, 3), (2, None), (1, 1), "VALID") == (None, None)
     assert possible_pixels((None, 3), (2, None), (1, 2), "SAME") == (None, range(5, 7))
+
+
+@given(pixels=SIZES, size=st.integers(1, 20), stride=SIZES, dilation=st.integers(1, 3))
+def test_elements_left_out_are_inside_in_no_window(pixels, size, stride, dilation):
+    windows = len(range(0, pixels, stride))
+    slide = Slide(pixels, windows, size, stride, dilation)
+    inside = [i for i in range(size) if slide.inside(i, slice(0, windows))[0] != slice(0)]
+    assert set(inside) <= set(slide.elements)
+    assert len(slide.elements) <= pixels + (windows - 1) * stride
+
+
+def test_a_window_may_be_far_larger_than_the_image():
+    image = np.arange(12.0).reshape(1, 3, 4, 1)
+    for size in (2**31, 2**40):
+        for pool, wanted in [(opgraph_vision.avgpool2d, 5.5), (opgraph_vision.maxpool2d, 11.0)]:
+            pooled = pool(image, (size, 2**20), strides=(3, 4), padding="SAME")
+            assert og.RunTime().run(pooled).ravel().tolist() == [wanted]

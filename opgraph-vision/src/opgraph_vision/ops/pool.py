@@ -82,14 +82,15 @@ class MaxPool2D(Pooling, name="vision.maxpool2d"):
 
         # of equal ones the first has the greatest mark; padding is never looked at, so it has none
         argmax[...] = 0
+        size = math.prod(self.kernel_size)
         has_nan = y.dtype.kind == "f" and np.isnan(y, out=mask).any()
         for element, windows, pixels in taps:
             found = np.equal(x[pixels], y[windows], out=mask[windows])
             if has_nan:  # it equals nothing, and is the maximum wherever it is
                 found |= np.isnan(x[pixels])
-            np.multiply(found, argmax.dtype.type(len(taps) - element), out=marks[windows])
+            np.multiply(found, argmax.dtype.type(size - element), out=marks[windows])
             np.maximum(argmax[windows], marks[windows], out=argmax[windows])
-        np.subtract(len(taps), argmax, out=argmax)
+        np.subtract(size, argmax, out=argmax)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x,), (_, argmax), (g, _) = ins, outs, cotangents

@@ -180,6 +180,14 @@ class Slide(NamedTuple):
         before = max(both, 0) // 2 if self.before is None else self.before
         return before, max(both - before, 0)
 
+    @property
+    def elements(self) -> range:
+        """Those of a window's elements that may lie inside the image, of which a large window has few."""
+        before = self.margins[0]
+        first = -(((self.windows - 1) * self.stride - before) // self.dilation)
+        last = (self.pixels - 1 + before) // self.dilation
+        return range(max(first, 0), min(last + 1, self.size))
+
     def inside(self, element: int, windows: slice) -> tuple[slice, slice]:
         """Return which `windows` have that `element` inside the image, and the pixels on which it lies.
 
@@ -244,14 +252,14 @@ class Grid(NamedTuple):
         return all(slide.size == slide.stride == 1 and slide.windows == slide.pixels for slide in self)
 
     def taps(self, rows: slice | None = None) -> Iterator[Tap]:
-        """Yield the window's elements in row-major order.
+        """Yield the window's elements in row-major order, without those that are inside in no window.
 
         Of all windows, or of those of some `rows`, from whose start `Tap.windows` counts then.
         """
         across = slice(0, self.horizontal.windows)
-        for i in range(self.vertical.size):
+        for i in self.vertical.elements:
             window_rows, pixel_rows = self.vertical.inside(i, rows or self.rows)
-            for j in range(self.horizontal.size):
+            for j in self.horizontal.elements:
                 window_columns, pixel_columns = self.horizontal.inside(j, across)
                 yield Tap(
                     i * self.horizontal.size + j,
