@@ -358,3 +358,65 @@ def test_integers_and_complex_values_say_why_they_have_no_backward(rt):
         (z * z).backward({z: 1})
     (z * z).backward({z: 1j}, bwval=1.0)
     assert rt.get_bwval("z") == -2j
+
+
+class Picky(og.Elementwise, name="test.picky"):
+    """Copy x, which must not start with a number above 5."""
+
+    def compute(self, ins, outs):
+        if ins[0].flat[0] > 5:
+            raise ValueError("above 5")
+        np.copyto(outs[0], ins[0])
+
+
+def test_a_call_that_fails_in_a_cycle_leaves_nothing_behind(rt):
+    x, v = og.placeholder((None,), name="x"), og.Variable(1.0, name="v")
+    y = og.apply(Picky(), x)
+    y.graph.add_update(v, v + 1.0, when=y)
+    with rt.forward_backward_cycle():
+        with pytest.raises(og.KernelError, match="above 5"):
+            y.forward({x: [7.0]})
+        with pytest.raises(og.GraphError, match="no value of 'x' is remembered"):
+            rt.get_fwval("x")
+        assert y.forward({x: [2.0]}).tolist() == [2.0]
+    assert v.val == 2.0
+
+
+def test_a_value_that_one_of_several_feeds_contradicts_feeds_none_of_them(rt):
+    a, b, c = adding()
+    ones = np.ones((2, 3))
+    with rt.forward_backward_cycle():
+        (b * 2.0).forward({b: ones})
+        with pytest.raises(og.FeedError, match="'b' .* had another value earlier in this cycle"):
+            c.forward({a: ones, b: 2 * ones})
+        assert c.forward({a: 3 * ones}).tolist() == (4 * ones).tolist()
+
+
+def test_a_cycle_names_the_user_s_line(rt):
+    x = og.placeholder((2,), name="x")
+    nested = pytest.raises(og.GraphError, match="cycles do not nest")
+    with rt.forward_backward_cycle(), nested as caught, rt.forward_backward_cycle():
+        pass
+    assert "at test_cycles.py" in str(caught.value)
+    for wrong, message in [(x, r"write \[x\]"), (3, "not 3"), ("y", "holds nodes, not 'y'")]:
+        with pytest.raises(og.OpgraphError, match=message) as caught, rt.forward_backward_cycle(wrong):
+            pass
+        assert "at test_cycles.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda rt, x: rt.get_bwval(x), "get_bwval: nodes go by their names here: 'x', its name, for placeholder 'x'"),
+        (lambda rt, x: rt.get_fwval([]), r"get_fwval: nodes go by their names here: not \[\]"),
+        (lambda rt, x: rt.backward(x, {x: [1, 2]}, wrt=3), "backward: wrt is a list of nodes, not 3"),
+        (lambda rt, x: rt.backward(x, {x: [1, 2]}, wrt="y"), "backward: wrt holds nodes, not 'y'"),
+        (lambda rt, x: rt.reset(step=-1), "reset: step is an integer from 0 or None, not -1"),
+        (lambda rt, x: rt.reset(step=1 << 70), "reset: step is an integer from 0"),
+        (lambda rt, x: x.graph.set_runtime("rt"), "set_runtime: 'rt' is no run time"),
+    ],
+)
+def test_what_is_no_node_or_number_is_refused(rt, call, message):
+    with pytest.raises(og.OpgraphError, match=message) as caught:
+        call(rt, og.placeholder((2,), name="x"))
+    assert "at test_cycles.py" in str(caught.value)

@@ -425,3 +425,29 @@ def test_a_message_names_what_the_user_wrote_and_not_the_cast_in_between():
     written = b.astype(np.float64)
     with pytest.raises(og.ShapeError, match="y: cast 'cast_1'"):
         x @ written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"var_dict": ["w"]}, r"var_dict is a mapping from names to values, not \['w'\]"),
+        ({"var_dict": {3: 1.0}}, "no variable is named 3"),
+        ({"seed": -1}, "seed is an integer from 0 or None, not -1"),
+        ({"seed": 1.5}, "seed is an integer from 0"),
+    ],
+)
+def test_initializing_refuses_what_is_no_value_or_seed(graph, arguments, message):
+    with pytest.raises(og.OpgraphError, match=f"initialize_variables: {message}") as caught:
+        graph.initialize_variables(**arguments)
+    assert "at test_graph.py" in str(caught.value)
+
+
+def test_a_variable_that_does_not_fit_into_memory_is_refused():
+    with pytest.raises(og.ShapeError, match=r"variable: \(1099511627776, 1048576\) float32 takes .* more memory"):
+        og.variable((2**40, 2**20), ones)
+
+
+def test_a_name_scope_that_is_refused_names_the_user_s_line():
+    with pytest.raises(og.ArgumentError, match="name_scope: 'a/'") as caught, og.name_scope("a/"):
+        pass
+    assert "at test_graph.py" in str(caught.value)

@@ -488,12 +488,22 @@ def test_a_generator_draws_the_same_from_the_same_key_and_leaves_numpy_alone():
         ({"tile": 1.5}, "tile is a positive integer or None, not 1.5"),
         ({"seed": -1}, "seed is an integer from 0"),
         ({"seed": "x"}, "seed is an integer from 0"),
+        ({"passes": 3}, r"passes is a sequence of names such as \('name',\), not 3"),
+        ({"passes": [[]]}, "passes is a sequence of names"),
+        ({"kernels": (1,)}, "kernels is a sequence of names"),
+        ({"kernels": "fast"}, "kernels is a sequence of names"),
         ({"passes": ["prun"]}, "no pass is named 'prun'; did you mean 'prune'"),
     ],
 )
 def test_a_run_time_refuses_arguments_that_make_no_sense(arguments, message):
     with pytest.raises(og.ArgumentError, match=message):
         og.RunTime(**arguments)
+
+
+def test_updates_that_are_no_mapping_are_refused():
+    v = og.Variable(1.0, name="v")
+    with pytest.raises(og.GraphError, match="compile: updates are a mapping from variables to their new values"):
+        og.RunTime().compile([], [v], updates=[v])
 
 
 def test_an_op_may_ask_for_work_space():

@@ -231,3 +231,20 @@ def test_recomputation_draws_the_same_numbers_and_fires_no_update_twice():
     value, g = og.RunTime(seed=3).run([y, og.grad(y, x)], {x: np.zeros(50)})
     np.testing.assert_allclose(g, value * np.log(value), rtol=1e-12)  # exp(n + x n) by x at 0
     assert count.val == 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: og.jvp(x, x, None), "jvp: tangents must hold values, not None"),
+        (lambda x: og.vjp([x], [x], [None]), "vjp: cotangents must hold values, not None"),
+        (lambda x: og.jvp(x, [x], 3), "jvp: tangents must be a sequence, one for each of the nodes, not 3"),
+        (lambda x: og.vjp([x], x, x), "vjp: cotangents must be a sequence"),
+        (lambda x: og.vjp(None, x, x), "vjp: ys are nodes, not None"),
+        (lambda x: og.hvp(og.reduce_sum(x), 3, x), "hvp: xs are nodes, not 3"),
+    ],
+)
+def test_what_is_missing_in_a_product_is_named(call, message):
+    with pytest.raises(og.GradientError, match=message) as caught:
+        call(og.placeholder((2,), name="x"))
+    assert "at test_transforms.py" in str(caught.value)

@@ -1,6 +1,7 @@
 """Cycles: what several calls of the feed-and-run interface share."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
 import numpy as np
@@ -42,6 +43,17 @@ class Cycle:
         self.torn: set[Variable] = set()
         # updates that are made already; of the step of a call outside of any cycle
         self.done: dict[Variable, frozenset[object]] = {}
+
+    @contextlib.contextmanager
+    def unless_it_fails(self) -> Iterator[None]:
+        """Have what a ``with`` remembers forgotten where it ends by an exception."""
+        before = [(name, getattr(self, name).copy()) for name in ("feeds", "forward", "firing", "pending", "torn")]
+        try:
+            yield
+        except BaseException:
+            for name, kept in before:
+                setattr(self, name, kept)
+            raise
 
     def feed(self, feeds: Mapping[Placeholder, Array]) -> None:
         """Remember copies of what is fed; raise where a placeholder had another value before."""
@@ -95,6 +107,9 @@ def open_cycle(runtime: object) -> Cycle | None:
 
 def named(values: Mapping[str, Array], name: str, what: str) -> Array:
     """Return a copy of the value of that name; raise where there is none."""
+    if not isinstance(name, str):
+        wanted = f"{name.name!r}, its name, for {describe(name)}" if isinstance(name, Node) else f"not {name!r}"
+        raise GraphError(f"nodes go by their names here: {wanted}")
     if name not in values:
         raise GraphError(f"no {what} of {name!r} is remembered{did_you_mean(name, values)}")
     return values[name].copy()

@@ -114,7 +114,7 @@ class Source:
         return f"at {shown}:{self.line}" + (f": {text}" if text else "")
 
 
-_hidden_packages = {"opgraph"}
+_hidden_packages = {"opgraph", "contextlib"}  # which calls what a ``with`` enters and leaves
 
 
 def hide_frames(package: str) -> None:
@@ -154,5 +154,5 @@ def placing(what: str, source: Source | None) -> Iterator[None]:
 
 def did_you_mean(name: str, known: Any) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
-    close = get_close_matches(name, list(known), n=1)
+    close = get_close_matches(str(name), list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -121,6 +121,11 @@ class Graph:
         ShapeError, DtypeError
             For a value that does not fit.
         """
+        with placing("initialize_variables", user_source()):
+            if not isinstance(var_dict, Mapping | None):
+                raise ArgumentError(f"var_dict is a mapping from names to values, not {var_dict!r}")
+            if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+                raise ArgumentError(f"seed is an integer from 0 or None, not {seed!r}")
         given = dict(var_dict or {})
         variables = [v for v in self._all_variables() if v.trainable or not only_trainable]
         by_name = {v.name: v for v in self._all_variables()}
@@ -198,6 +203,8 @@ class Graph:
 
     def set_runtime(self, runtime: Any) -> None:
         """Have `runtime` execute this graph."""
+        if runtime is not None and not callable(getattr(runtime, "run", None)):
+            raise ArgumentError(f"{runtime!r} is no run time").located("set_runtime", source=user_source())
         self._runtime = runtime
 
     def get_runtime(self) -> Any:

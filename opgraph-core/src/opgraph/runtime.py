@@ -69,11 +69,11 @@ class RunTime:
                     raise ArgumentError(f"{name} is a positive integer or None, not {value!r}")
             if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 128):
                 raise ArgumentError(f"seed is an integer from 0 to 2**128 - 1 or None, not {seed!r}")
+            _check_names("kernels", kernels)
+            _check_names("passes", passes or ())
             unknown = [name for name in passes or () if name not in GRAPH_PASSES]
             if unknown:
                 raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], GRAPH_PASSES))
-            if isinstance(kernels, str):
-                raise ArgumentError(f"kernels is a sequence of names; write ({kernels!r},)")
             kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
         self.settings = Settings(
             seed=int.from_bytes(os.urandom(8), "little") if seed is None else int(seed),
@@ -101,6 +101,10 @@ class RunTime:
         step
             Number the next run so: with 0, runs draw the random numbers of the first ones again.
         """
+        if step is not None and (type(step) is not int or not 0 <= step < 1 << 63):
+            raise ArgumentError(f"step is an integer from 0 or None, not {step!r}").located(
+                "reset", source=user_source()
+            )
         self._local.last = None
         self._local.feed_dict = None
         self._local.stopped = {}
@@ -212,7 +216,7 @@ class RunTime:
             _check_nodes([node])
             if bwval is None and node.dtype.kind == "c":
                 raise GradientError(f"{describe(node)} is complex; give bwval, the gradient that flows in")
-            chosen = None if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
+            chosen = None if wrt is None else [wrt] if isinstance(wrt, Node) else _as_nodes(wrt, "wrt")
             stopped = self.stopped
             kind = "backward", bwval is None, None if chosen is None else len(chosen)
             found = self._remembered(
@@ -244,7 +248,7 @@ class RunTime:
 
     def grad_stopped(self, node: Node) -> bool:
         """Whether `node` stops gradients in the present cycle."""
-        return node.identity in self._stopped()
+        return isinstance(node, Node) and node.identity in self._stopped()
 
     @property
     def stopped(self) -> list[Node]:
@@ -272,7 +276,7 @@ class RunTime:
         with placing("forward_backward_cycle", user_source()):
             if open_cycle(self) is not None:
                 raise GraphError("a cycle of this run time is open already; cycles do not nest")
-            stopped = list(grad_stopped_nodes or ())
+            stopped = [] if grad_stopped_nodes is None else _as_nodes(grad_stopped_nodes, "grad_stopped_nodes")
             _check_nodes(stopped)
         cycle = Cycle(self, next(self._steps), current.get(), [*self.stopped, *stopped])
         token = current.set(cycle)
@@ -298,15 +302,16 @@ class RunTime:
             found = executable.run(arrays, cycle.step, done=cycle.done)
             cycle.finished(executable.fired, values)
             return found
-        cycle.feed(values)
-        found = executable.run(arrays, cycle.step, cycle.receive)
-        for node in executable.firing:
-            cycle.firing[node.identity] = node
-        if cycle.torn:
-            # both updates are made by one run, in the order in which they were added
-            together = Executable(list(cycle.firing.values()), {}, self.settings)
-            together.run([cycle.feeds[p] for p in together.placeholders], cycle.step, cycle.receive)
-            cycle.torn.clear()
+        with cycle.unless_it_fails():
+            cycle.feed(values)
+            found = executable.run(arrays, cycle.step, cycle.receive)
+            for node in executable.firing:
+                cycle.firing[node.identity] = node
+            if cycle.torn:
+                # both updates are made by one run, in the order in which they were added
+                together = Executable(list(cycle.firing.values()), {}, self.settings)
+                together.run([cycle.feeds[p] for p in together.placeholders], cycle.step, cycle.receive)
+                cycle.torn.clear()
         return found
 
     def _executable(self, nodes: list[Node]) -> Executable:
@@ -491,7 +496,22 @@ def _as_list(given: Any, what: str, wanted: str) -> list[Any]:
     return list(given)
 
 
+def _as_nodes(given: Any, what: str) -> list[Node]:
+    listed = _as_list(given, what, "a list of nodes")
+    for node in listed:
+        if not isinstance(node, Node):
+            raise GraphError(f"{what} holds nodes, not {node!r}")
+    return listed
+
+
+def _check_names(what: str, names: object) -> None:
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(n, str) for n in names):
+        raise ArgumentError(f"{what} is a sequence of names such as ('name',), not {names!r}")
+
+
 def _checked_updates(updates: Mapping[Variable, NodeLike]) -> dict[Variable, Node]:
+    if not isinstance(updates, Mapping):
+        raise GraphError(f"updates are a mapping from variables to their new values, not {updates!r}")
     for variable in updates:
         if not isinstance(variable, Variable):
             raise GraphError(f"updates are keyed by variables, not by {shown(variable)}")

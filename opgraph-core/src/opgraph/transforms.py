@@ -260,6 +260,8 @@ def _stacked(parts: Sequence[Node], axis: int, shape: tuple[int, ...]) -> Node:
 
 
 def _listed(nodes: Node | Several, what: str) -> list[Node]:
+    if not isinstance(nodes, Iterable):  # which a node is too
+        raise GradientError(f"{what} are nodes, not {nodes!r}")
     listed = [nodes] if isinstance(nodes, Node) else list(nodes)
     for node in listed:
         if not isinstance(node, Node):
@@ -271,11 +273,15 @@ def _listed(nodes: Node | Several, what: str) -> list[Node]:
 
 def _matched(nodes: Node | Several, values: NodeLike | Sequence[NodeLike], what: str) -> list[NodeLike]:
     """Return `values` listed, one for each of `nodes`, which they must fit."""
+    if not isinstance(nodes, Node) and (isinstance(values, Node | str) or not isinstance(values, Iterable)):
+        raise GradientError(f"{what} must be a sequence, one for each of the nodes, not {values!r}")
     # one bare value for one bare node, whatever it is
     listed: list[Any] = [values] if isinstance(nodes, Node) else list(cast_type(Sequence[Any], values))
     wanted = [nodes] if isinstance(nodes, Node) else list(nodes)
     if len(listed) != len(wanted):
         raise GradientError(f"{what} must be as many as the nodes they belong to, {len(wanted)}, not {len(listed)}")
+    if any(value is None for value in listed):
+        raise GradientError(f"{what} must hold values, not None")
     return listed
 
 

@@ -24,7 +24,10 @@ class Storage:
     __slots__ = ("array", "initialized", "label")
 
     def __init__(self, spec: Spec) -> None:
-        self.array: Array = np.empty(known_shape(spec.shape), spec.dtype)
+        try:
+            self.array: Array = np.empty(known_shape(spec.shape), spec.dtype)
+        except MemoryError:
+            raise ShapeError(f"{spec} takes {spec.nbytes} bytes, more memory than there is") from None
         self.initialized = False
         self.label = ""
 
@@ -83,7 +86,7 @@ class Variable(Node):
         source = user_source()
         with placing("Variable", source):
             array = to_array(value, None if dtype is None else as_dtype(dtype))
-        self._setup(spec=Spec(Shape(array.shape), array.dtype), name=name, trainable=trainable, source=source)
+            self._setup(spec=Spec(Shape(array.shape), array.dtype), name=name, trainable=trainable, source=source)
         self.slot = slot
         self.initializer = initializer
         self.storage.array[...] = array
@@ -189,7 +192,8 @@ def variable(
 def owned_variable(spec: Spec, name: str | None, trainable: bool, source: Source | None) -> Variable:
     """Return a variable without a value, which the default graph keeps alive."""
     made = Variable.__new__(Variable)
-    made._setup(spec, name, trainable, source)
+    with placing("variable", source):
+        made._setup(spec, name, trainable, source)
     made.graph._owned[made.name] = made
     return made
 
