@@ -165,3 +165,24 @@ def test_numbers_that_their_dtype_cannot_hold_are_refused_by_name():
         og.linspace(0, 1, 3, dtype=np.int64)
     with pytest.raises(og.DtypeError, match="^arange: 300 is out of the range of uint8"):
         og.arange(301, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: og.arange(2**58), "arange: from 0 to 288230376151711744 in steps of 1"),
+        (lambda: og.linspace(0, 1, 2**58), r"linspace: \(288230376151711744,\) float64 takes 23\d* bytes"),
+        (lambda: og.linspace(0, 1, 2**62), r"linspace: \(4611686018427387904,\) float64 is more than an array can"),
+        (lambda: og.linspace(0, 10**400), "linspace: stop is more than a float can hold"),
+        (lambda: og.eye(2**29), r"eye: \(536870912, 536870912\) float32 takes 11\d* bytes"),
+        (lambda: og.eye(2**64), "eye: size 18446744073709551616 is more than an array can have"),
+    ],
+)
+def test_what_is_too_large_is_refused(make, message):
+    with pytest.raises(og.OpgraphError, match=message) as caught:
+        make()
+    assert "at test_create.py" in str(caught.value)
+
+
+def test_large_integers_may_be_the_ends_of_a_linspace():
+    assert run(og.linspace(0, 2**64, 3, dtype=np.float64)).tolist() == [0.0, 2.0**63, 2.0**64]

@@ -423,3 +423,10 @@ def test_huge_bounds_clip_as_python_s_do():
     assert x[-sys.maxsize * 4 :].shape == (3,)
     with pytest.raises(og.ArgumentError, match="out of range"):
         x[2**80]
+
+
+def test_a_key_that_would_need_more_dimensions_than_an_array_has_is_refused_when_the_graph_is_built():
+    x = og.placeholder((3,))
+    for build in (lambda key: x[key], lambda key: x.at[key].set(1.0), lambda key: x.at[key].add(1.0)):
+        with pytest.raises(og.ShapeError, match="71 dimensions are more than the 64"):
+            build((None,) * 70)

@@ -135,3 +135,8 @@ def test_padding_stays_in_the_graph_of_its_constant():
     with og.Graph().as_default_graph() as other:
         c = og.placeholder((), dtype=np.float64)
     assert og.pad(X, 1, c).graph is other
+
+
+def test_a_mode_that_is_an_array_is_refused():
+    with pytest.raises(og.ArgumentError, match="pad: mode="):
+        og.pad(np.zeros(3), 1, mode=np.array(["edge", "reflect"]))

@@ -123,3 +123,14 @@ def test_arrays_of_many_dimensions_are_tiled_and_padded():
     y = run(og.tile(x, (2,) + (1,) * 62 + (3,)))
     np.testing.assert_array_equal(y.ravel(), np.tile(np.repeat([0.0, 1, 2, 3], 3).reshape(2, 6), (2, 1)).ravel())
     assert run(og.pad(x, 0, mode="edge")).shape == x.shape
+
+
+def test_an_array_without_dimensions_counts_as_one_axis_or_size():
+    x = np.arange(6.0).reshape(2, 3)
+    one, six = np.array(1), np.array(6)
+    assert run(og.reduce_sum(x, one)).tolist() == [3.0, 12.0]
+    assert run(og.reshape(x, six)).shape == (6,)
+    assert run(og.expand_dims(x, one)).shape == (2, 1, 3)
+    assert og.placeholder(six).shape == (6,)
+    with pytest.raises(og.ArgumentError, match="concat: tensors is a sequence of tensors, not np.int64"):
+        og.concat(one)

@@ -219,3 +219,22 @@ def test_sizes_that_turn_out_to_differ_raise_when_run(loss):
 def test_losses_of_complex_numbers_raise(loss):
     with pytest.raises(og.DtypeError, match=f"{loss.__name__}: takes floating-point values, not complex128"):
         loss(np.ones(3) * 1j, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([[1, 2], [3]], og.ShapeError, "no array"),
+        (np.ma.array([0, 1], mask=[False, True]), og.DtypeError, "a masked array would lose its mask"),
+        (["a", "b"], og.DtypeError, "not strings"),
+    ],
+)
+def test_sparse_labels_that_are_no_array_of_numbers_are_refused(labels, error, message):
+    with pytest.raises(error, match=f"sparse_softmax_cross_entropy_loss: .*{message}") as caught:
+        nn.sparse_softmax_cross_entropy_loss(labels, np.zeros((2, 3)))
+    assert "at test_loss.py" in str(caught.value)
+
+
+def test_a_number_that_no_float_holds_is_refused():
+    with pytest.raises(og.ArgumentError, match="delta must be a number"):
+        nn.huber_loss([1.0], [2.0], delta=10**400)

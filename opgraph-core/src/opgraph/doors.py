@@ -10,6 +10,7 @@ from opgraph.build import apply_all, promote
 from opgraph.errors import ArgumentError, OpgraphError
 from opgraph.node import Node
 from opgraph.op import Elementwise, Op
+from opgraph.spec import unwrapped
 
 FrontDoor: TypeAlias = Callable[..., Any]
 _F = TypeVar("_F", bound=FrontDoor)
@@ -97,6 +98,7 @@ def _generate(op_class: type[Op]) -> FrontDoor:
 
 
 def _listed_values(op_class: type[Op], values: Any) -> list[Any]:
+    values = unwrapped(values)
     if isinstance(values, Node) or not isinstance(values, Iterable):
         name = op_class.inputs[-1].lstrip("*")
         raise ArgumentError(f"{name} is a sequence of inputs, not {values!r}").located(

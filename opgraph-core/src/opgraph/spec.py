@@ -35,7 +35,8 @@ class Shape(tuple[Dim, ...]):
         if len(dims) == 1 and isinstance(dims[0], Iterable):
             if type(dims[0]) is Shape:
                 return dims[0]
-            dims = tuple(dims[0])
+            sizes = unwrapped(dims[0])
+            dims = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
         return super().__new__(cls, map(_size, dims))
 
     @property
@@ -250,7 +251,13 @@ def normalize_axes(axes: Axes, ndims: int, what: str = "axis") -> tuple[int, ...
 
 def listed_axes(axes: SupportsIndex | Iterable[SupportsIndex]) -> tuple[SupportsIndex, ...]:
     """Return one axis or several as a tuple, unchecked: what an op's attribute takes."""
+    axes = unwrapped(axes)
     return tuple(axes) if isinstance(axes, Iterable) else (axes,)
+
+
+def unwrapped(value: Any) -> Any:
+    """Return the scalar in an array without dimensions, which only seems iterable; anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool = False) -> Shape:

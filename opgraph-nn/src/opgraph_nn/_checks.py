@@ -20,7 +20,10 @@ def check_number(name: str, value: object, interval: str = "(-inf, inf)") -> flo
     """
     low, high = map(float, interval[1:-1].split(","))
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    number = float(value) if is_number else math.nan  # type: ignore[arg-type]  # it is a number
+    try:
+        number = float(value) if is_number else math.nan  # type: ignore[arg-type]  # it is a number
+    except OverflowError:  # of an int
+        number = math.nan
     above = number >= low if interval[0] == "[" else number > low
     below = number <= high if interval[-1] == "]" else number < high
     if not (above and below):

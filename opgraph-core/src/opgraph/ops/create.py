@@ -1,7 +1,7 @@
 """Values made from little: ranges, identity matrices, values in the shape of another, one-hot codes."""
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -180,7 +180,7 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Dtyp
     integral = all(isinstance(n, int) for n in bounds)
     try:
         values = np.arange(*bounds, dtype=np.int64 if integral else np.float64)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, MemoryError) as error:
         raise ArgumentError(f"from {first} to {last} in steps of {step}: {error}") from None
     default = np.dtype(np.int64) if integral else get_default_dtype()
     return _constant(values, default if dtype is None else as_dtype(dtype))
@@ -208,7 +208,8 @@ def linspace(
     DtypeError
         For an integer dtype.
     """
-    values = np.linspace(_number(start, "start"), _number(stop, "stop"), _size(num, "num"), endpoint)
+    first, last, count = _float(start, "start"), _float(stop, "stop"), _size(num, "num")
+    values = _made(Spec((count,), np.float64), lambda: np.linspace(first, last, count, endpoint))
     return _constant(values, get_default_dtype() if dtype is None else as_dtype(dtype))
 
 
@@ -234,11 +235,20 @@ def eye(n: SupportsIndex, m: SupportsIndex | None = None, k: SupportsIndex = 0, 
     columns = rows if m is None else _size(m, "m")
     chosen = get_default_dtype() if dtype is None else as_dtype(dtype)
     offset = max(-rows, min(_integer(k, "k"), columns))
-    return _constant(np.eye(rows, columns, offset, dtype=chosen), chosen)
+    values = _made(Spec((rows, columns), chosen), lambda: np.eye(rows, columns, offset, dtype=chosen))
+    return _constant(values, chosen)
 
 
 def _constant(values: Array, dtype: np.dtype[Any]) -> Constant:
     return constant_in(get_default_graph(), to_array(values, dtype))
+
+
+def _made(spec: Spec, make: Callable[[], Array]) -> Array:
+    """Return what `make` makes, an array of `spec`; raise `ArgumentError` where there is no memory for it."""
+    try:
+        return make()
+    except MemoryError:
+        raise ArgumentError(f"{spec} takes {spec.nbytes} bytes, more memory than there is") from None
 
 
 def _number(value: object, what: str) -> int | float:
@@ -247,6 +257,13 @@ def _number(value: object, what: str) -> int | float:
     if isinstance(value, float | np.floating) and np.isfinite(value):
         return float(value)
     raise ArgumentError(f"{what} is a finite real number, known when the graph is built, not {value!r}")
+
+
+def _float(value: object, what: str) -> float:
+    try:
+        return float(_number(value, what))
+    except OverflowError:
+        raise ArgumentError(f"{what} is more than a float can hold") from None
 
 
 def _integer(value: object, what: str) -> int:

@@ -227,7 +227,7 @@ def cast(x: NodeLike, dtype: DtypeLike) -> Node:
         For a dtype that is no boolean, integer, float or complex one, and for complex numbers that should
         become real ones, whose imaginary parts would be lost.
     """
-    if isinstance(x, Node) and x.dtype == dtype and dtype is not None:
+    if isinstance(x, Node) and isinstance(dtype, np.dtype) and x.dtype == dtype:
         return x
     check_no_identity(x, "cast")
     op = make_op(Cast, dtype=dtype)

@@ -258,7 +258,8 @@ def _checked_target(op: Indexing, ins: Specs) -> Spec:
     x, v, *indices = ins
     if v.dtype != x.dtype:
         raise DtypeError(f"v is {v.dtype} where x is {x.dtype}; convert it first, with .astype({x.dtype})")
-    check_broadcasts(v.shape, op.layout(x, indices).shape)
+    picked = x.with_shape(op.layout(x, indices).shape)
+    check_broadcasts(v.shape, picked.shape)
     return x
 
 

@@ -12,7 +12,7 @@ from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import BroadcastLike
-from opgraph.spec import Dim, Shape, Spec, merge_shapes, normalize_axis, promote_dtypes
+from opgraph.spec import Dim, Shape, Spec, merge_shapes, normalize_axis, promote_dtypes, unwrapped
 
 
 class Concat(Op, name="core.concat"):
@@ -372,6 +372,7 @@ def _promoted(tensors: Iterable[NodeLike], what: str) -> tuple[Node, ...]:
 
 
 def _listed(tensors: Iterable[NodeLike], name: str) -> list[NodeLike]:
+    tensors = unwrapped(tensors)
     if isinstance(tensors, Node) or not isinstance(tensors, Iterable):
         raise ArgumentError(f"{name} is a sequence of tensors, not {tensors!r}")
     return list(tensors)

@@ -219,7 +219,7 @@ def pad(
     if isinstance(constant_value, str):
         raise ArgumentError(f"constant_value is a number, not {constant_value!r}; write mode={constant_value!r}")
     modes = ("constant", *get_args(Border))
-    if mode not in modes:
+    if not isinstance(mode, str) or mode not in modes:
         raise ArgumentError(f"mode={mode!r} is none of {', '.join(modes)}" + did_you_mean(str(mode), modes))
     pairs = _pairs(paddings, node.ndim)
     if mode != "constant":

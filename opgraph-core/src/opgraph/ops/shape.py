@@ -303,7 +303,7 @@ def squeeze(x: NodeLike, axis: Axes = None) -> Node:
 
 def _known_sizes(shape: SupportsIndex | Iterable[SupportsIndex], advice: str) -> tuple[SupportsIndex, ...]:
     """Return `shape` as a tuple; raise `ArgumentError`, with `advice`, where a size in it is None."""
-    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    sizes = listed_axes(shape)
     if any(n is None for n in sizes):
         raise ArgumentError(f"shape {sizes} has a size that is not known; {advice}")
     return sizes

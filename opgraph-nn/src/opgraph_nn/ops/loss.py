@@ -1,5 +1,6 @@
 """Losses of classification: one value for each example, not reduced."""
 
+import contextlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -228,8 +229,10 @@ def sparse_softmax_cross_entropy_loss(labels: og.NodeLike, logits: og.NodeLike) 
     """
     graph = og.graph_of(labels, logits)
     (node,) = og.promote(logits, floating=True, what="sparse_softmax_cross_entropy_loss", graph=graph)
-    # a list of Python ints would else become one of floats
-    numbers = labels if isinstance(labels, og.Node) else np.asarray(labels)
+    numbers = labels
+    if not isinstance(labels, og.Node | np.ndarray):
+        with contextlib.suppress(ValueError):  # of what is no array, about which apply says more
+            numbers = np.asarray(labels)  # a list of Python ints would else become one of floats
     return og.apply(SparseSoftmaxCrossEntropyLoss(), numbers, node)
 
 
