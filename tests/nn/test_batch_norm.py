@@ -245,3 +245,15 @@ def test_moving_statistics_are_not_spread_over_channels_unknown_until_the_run(is
         og.RunTime().run(y, {x: np.arange(4.0)[:, None], scale: np.ones(1)})
     assert (mean.val.tolist(), variance.val.tolist()) == ([0.0] * 3, [1.0] * 3)
     og.RunTime().run(y, {x: np.ones((4, 3)), scale: np.ones(3)})
+
+
+@pytest.mark.parametrize("epsilon", [-0.1, np.nan, np.inf, "x"])
+def test_an_epsilon_that_would_give_nan_is_refused(epsilon):
+    with pytest.raises(og.ArgumentError, match=r"batch_norm: epsilon must be a number in \[0, inf\)"):
+        nn.batch_norm(np.ones((2, 3)), np.ones(3), np.ones(3), epsilon=epsilon)
+
+
+def test_one_variable_for_both_moving_statistics_is_refused():
+    v = og.Variable(np.zeros(3), name="v")
+    with pytest.raises(og.ArgumentError, match="moving_mean and moving_variance are one variable"):
+        nn.fused_batch_norm(np.ones((2, 3)), np.ones(3), np.ones(3), v, v)

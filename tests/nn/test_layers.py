@@ -163,3 +163,21 @@ def test_a_batch_of_another_width_names_the_layer_and_the_line():
     with pytest.raises(og.ShapeError, match="variable 'linear/weights'") as caught:
         layers.Linear(3, 2)(og.placeholder((None, 4)))
     assert "test_layers.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layers.Linear(2, 3, dtype=np.int32), "Linear: weights are floating-point or .* not int32"),
+        (lambda: layers.Linear(2, 3, dtype="words"), "Linear: 'words' is no dtype"),
+        (lambda: layers.Linear(2**62, 2**62), "Linear: .* is more than an array can hold"),
+        (lambda: layers.Linear(2, 3, initializer=lambda shape, rng: np.zeros(7)), r"a value of shape \(7,\)"),
+        (lambda: layers.Linear(2, 3, initializer=lambda shape, rng: 1 / 0), "its initializer raised ZeroDivisionError"),
+        (lambda: layers.Linear(2, 3, initializer=3), "its initializer raised TypeError"),
+        (lambda: layers.MLP(3), "MLP: sizes are those of the input and of every layer, two or more, not 3"),
+    ],
+)
+def test_what_makes_no_weights_is_refused(make, message):
+    with pytest.raises(og.OpgraphError, match=message) as caught:
+        make()
+    assert "at test_layers.py" in str(caught.value)

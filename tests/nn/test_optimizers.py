@@ -561,3 +561,17 @@ def test_clipped_gradients_train():
     clipped = optimizers.clip_by_global_norm(optimizers.gradients(loss, [w]), 0.5)
     og.RunTime().compile([x], [], optimizers.SGD(1.0).updates(clipped))(BATCHES[0])
     np.testing.assert_allclose(np.linalg.norm(w.val - W), 0.5, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda sgd, w: sgd.minimize(w * 1.0, 3), "minimize: variables is a list of variables, not 3"),
+        (lambda sgd, w: sgd.updates([w]), "updates: gradients are a mapping from variables"),
+        (lambda sgd, w: sgd.apply_gradients(3), r"apply_gradients: takes pairs \(gradient, variable\), not 3"),
+    ],
+)
+def test_what_is_no_collection_is_refused(call, message):
+    with pytest.raises(og.ArgumentError, match=message) as caught:
+        call(optimizers.SGD(0.1), og.Variable(1.0, name="w"))
+    assert "at test_optimizers.py" in str(caught.value)

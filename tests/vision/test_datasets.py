@@ -305,3 +305,35 @@ def test_split_refuses_labels_that_are_no_list_of_classes(labels):
 def test_split_refuses_a_class_with_a_single_example():
     with pytest.raises(og.ArgumentError, match=r"class 4 has a single example \(index 2\)"):
         datasets.stratified_split([1, 1, 4, 1])
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("nowhere", og.MissingFileError, "read_idx: 'nowhere' does not exist"),
+        (".", og.FileError, "read_idx: '.' cannot be read: Is a directory"),
+        (None, og.ArgumentError, "read_idx: path is a string or a path, not None"),
+        (0, og.ArgumentError, "read_idx: path is a string or a path, not 0"),
+        ("\0", og.ArgumentError, "is no name of a file"),
+    ],
+)
+def test_a_path_that_cannot_be_read_is_named(path, error, message):
+    with pytest.raises(error, match=message) as caught:
+        datasets.read_idx(path)
+    assert "at test_datasets.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "arguments", "message"),
+    [
+        ([1, 1, 2, 2], {"fraction": "half"}, "fraction is 'half'"),
+        ([1, 1, 2, 2], {"seed": -1}, "seed is -1; give an integer from 0"),
+        ([1, 1, None, None], {}, "labels are of one kind"),
+        (np.ma.array([1, 1, 2, 2], mask=[1, 0, 0, 0]), {}, "labels are of one kind, with none left out"),
+        ([[1, 2], [3]], {}, "labels are lists of unequal lengths"),
+    ],
+)
+def test_a_split_refuses_what_makes_no_sense(labels, arguments, message):
+    with pytest.raises(og.ArgumentError, match=f"stratified_split: {message}") as caught:
+        datasets.stratified_split(labels, **arguments)
+    assert "at test_datasets.py" in str(caught.value)

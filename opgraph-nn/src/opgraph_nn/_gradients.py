@@ -93,6 +93,8 @@ def chosen_variables(loss: og.Node, variables: Iterable[og.Variable] | None) -> 
         return [v for v in loss.graph.get_variables() if og.is_differentiable(v.dtype)]
     if isinstance(variables, og.Node):
         raise og.ArgumentError(f"variables is a list of variables; write [{variables.name}] for {variables!r}")
+    if not isinstance(variables, Iterable):
+        raise og.ArgumentError(f"variables is a list of variables, not {variables!r}")
     chosen = list(variables)
     for variable in chosen:
         if not isinstance(variable, og.Variable):

@@ -160,6 +160,8 @@ class Optimizer(ABC):
 
     def _new_values(self, gradients: Mapping[og.Variable, og.NodeLike]) -> dict[og.Variable, og.Node]:
         """Return what `updates` does; an error leaves it unplaced."""
+        if not isinstance(gradients, Mapping):
+            raise og.ArgumentError(f"gradients are a mapping from variables, not {gradients!r}")
         if not gradients:
             return {}
         for variable in gradients:
@@ -237,6 +239,8 @@ class _Step(NamedTuple):
 
 
 def _checked_pairs(grads_and_vars: Iterable[tuple[ArrayLike, og.Variable]]) -> list[tuple[ArrayLike, og.Variable]]:
+    if not isinstance(grads_and_vars, Iterable):
+        raise og.ArgumentError(f"takes pairs (gradient, variable), not {grads_and_vars!r}")
     pairs = list(grads_and_vars)
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[1], og.Variable):

@@ -92,7 +92,9 @@ class Linear(Module):
     ) -> None:
         with og.placing("Linear", og.user_source()):
             check_sizes(inputs=inputs, outputs=outputs)
-        dtype = og.get_default_dtype() if dtype is None else dtype
+            dtype = og.Spec((inputs, outputs), og.get_default_dtype() if dtype is None else dtype).dtype
+            if dtype.kind not in "fc":
+                raise og.DtypeError(f"weights are floating-point or complex numbers, not {dtype}")
         with og.name_scope(self.name):
             self.weights = _drawn("weights", (inputs, outputs), initializer or GlorotUniformInitializer(), dtype)
             self.bias = _drawn("bias", (outputs,), ZerosInitializer(), dtype) if bias else None
@@ -164,7 +166,7 @@ class MLP(Sequential):
         self, sizes: Sequence[int], activation: Layer = relu, initializer: og.Initializer | None = None
     ) -> None:
         with og.placing(type(self).__name__, og.user_source()):
-            if len(sizes) < 2:
+            if not isinstance(sizes, Sequence) or len(sizes) < 2:
                 raise og.ArgumentError(f"sizes are those of the input and of every layer, two or more, not {sizes!r}")
         layers: list[Layer] = []
         with og.name_scope(self.name):
@@ -178,8 +180,10 @@ NN = MLP  # as the graph-to-graph framework calls it
 
 def _drawn(name: str, shape: tuple[int, ...], initializer: og.Initializer, dtype: Any) -> og.Variable:
     """Return a variable that has its initial value already."""
-    value = np.asarray(initializer(shape, np.random.default_rng())).astype(dtype)
-    return og.Variable(value, name=name, initializer=initializer)
+    zeros = np.broadcast_to(np.zeros((), dtype), shape)  # which take no memory
+    variable = og.Variable(zeros, name=name, initializer=initializer)
+    variable.initialize()
+    return variable
 
 
 def _variables(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, og.Variable]]:

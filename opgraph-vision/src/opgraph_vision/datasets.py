@@ -107,8 +107,8 @@ def mnist_idx(images_path: PathLike, labels_path: PathLike) -> tuple[NDArray[np.
     ------
     DatasetError
         Where a file is no idx file, or does not hold images or labels, or their numbers differ.
-    OSError
-        Where one cannot be opened.
+    FileError
+        Where one cannot be opened; `MissingFileError` where it is not there.
     """
     with og.placing("mnist_idx", og.user_source()):
         images = _read_bytes(images_path, "images", "(N, height, width)", 3)
@@ -143,26 +143,37 @@ def stratified_split(
     Raises
     ------
     opgraph.ArgumentError
-        If ``fraction`` is not between 0 and 1, if ``labels`` is not one-dimensional or is empty, or if
-        a class has a single example.
+        If ``fraction`` is not between 0 and 1, if ``labels`` is not one-dimensional or is empty, if a class
+        has a single example, or if ``seed`` is no integer from 0.
     """
-    if not 0 < fraction < 1:
-        raise og.ArgumentError(
-            f"stratified_split: fraction is {fraction!r}; give a number between 0 and 1, both excluded"
-        )
-    classes = np.asarray(labels)
-    if classes.ndim != 1 or classes.size == 0:
-        raise og.ArgumentError(
-            f"stratified_split: labels have shape {classes.shape}; give one class for each example, (N,)"
-        )
+    with og.placing("stratified_split", og.user_source()):
+        return _split(_as_classes(labels), fraction, seed)
 
+
+def _as_classes(labels: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+    try:
+        classes = np.asarray(labels)
+    except ValueError:
+        raise og.ArgumentError("labels are lists of unequal lengths; give one class for each example, (N,)") from None
+    if classes.ndim != 1 or classes.size == 0:
+        raise og.ArgumentError(f"labels have shape {classes.shape}; give one class for each example, (N,)")
+    if classes.dtype.kind == "O" or np.ma.is_masked(labels):
+        raise og.ArgumentError(f"labels are of one kind, with none left out, not {labels!r}")
+    return classes
+
+
+def _split(classes: NDArray[Any], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if not isinstance(fraction, float | np.floating) or not 0 < fraction < 1:
+        raise og.ArgumentError(f"fraction is {fraction!r}; give a number between 0 and 1, both excluded")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise og.ArgumentError(f"seed is {seed!r}; give an integer from 0")
     rng = np.random.default_rng(seed)
     train, test = [], []
     for label in np.unique(classes):
         members = rng.permutation(np.flatnonzero(classes == label))
         if members.size == 1:
             raise og.ArgumentError(
-                f"stratified_split: class {label} has a single example (index {members[0]}), "
+                f"class {label} has a single example (index {members[0]}), "
                 "which cannot be on both sides; leave the class out or add to it"
             )
         tested = min(max(round(fraction * members.size), 1), members.size - 1)

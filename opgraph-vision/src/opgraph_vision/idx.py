@@ -42,8 +42,10 @@ def read_idx(path: PathLike) -> NDArray[Any]:
     ------
     DatasetError
         Where the file is of another format, or shorter or longer than it says, or damaged.
-    OSError
-        Where it cannot be opened.
+    FileError
+        Where it cannot be opened; `MissingFileError` where it is not there.
+    ArgumentError
+        For what is no name of a file.
 
     Notes
     -----
@@ -58,15 +60,25 @@ def read_idx(path: PathLike) -> NDArray[Any]:
 def read_array(path: PathLike) -> NDArray[Any]:
     """Return what `read_idx` does."""
     try:
-        with open(path, "rb") as file:
+        name = os.fspath(path)  # a number would be a file that is open already
+    except TypeError:
+        raise og.ArgumentError(f"path is a string or a path, not {path!r}") from None
+    try:
+        with open(name, "rb") as file:
             if file.peek(2)[:2] != _GZIP:
                 return _parse(file)
             with gzip.GzipFile(fileobj=file) as unpacked:
                 return _parse(unpacked)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(f"{os.fspath(path)}: its compression is damaged: {error}") from None
+        raise DatasetError(f"{name}: its compression is damaged: {error}") from None
     except DatasetError as error:
-        raise DatasetError(f"{os.fspath(path)}: {error.detail}") from None
+        raise DatasetError(f"{name}: {error.detail}") from None
+    except FileNotFoundError as error:
+        raise og.MissingFileError(f"{name!r} does not exist") from error
+    except OSError as error:
+        raise og.FileError(f"{name!r} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise og.ArgumentError(f"{name!r} is no name of a file: {error}") from None
 
 
 def _parse(file: IO[bytes] | gzip.GzipFile) -> NDArray[Any]:

@@ -59,6 +59,8 @@ def fused_batch_norm(
     for name, moving in (("moving_mean", moving_mean), ("moving_variance", moving_variance)):
         if not isinstance(moving, og.Variable):
             raise og.ArgumentError(f"{name} must be a variable, not {moving!r}")
+    if moving_mean is moving_variance:
+        raise og.ArgumentError(f"moving_mean and moving_variance are one variable, {moving_mean!r}; make two")
     common_channels(
         x.spec,
         scale=scale.spec,
@@ -176,7 +178,11 @@ def batch_norm(
     ------
     ShapeError
         Where `x` has one dimension, or the numbers of channels differ.
+    ArgumentError
+        For an `epsilon` that is negative or no number.
     """
+    with og.placing("batch_norm", og.user_source()):
+        check_number("epsilon", epsilon, "[0, inf)")
     nodes = og.promote(x, scale, offset, floating=True, what="batch_norm")
     y, mean, variance = og.apply_all(og.make_op(BatchNorm, epsilon=epsilon), *nodes)
     return y, mean, variance
