@@ -103,7 +103,7 @@ def _compare(
             move(value)
             return float(np.sum(np.real(_run(runtime, y, feeds) * np.conj(cotangent))))
 
-        numeric, error = _by_parts(projected, at) if x.dtype.kind == "c" else numerical_gradient(projected, at)
+        numeric, error, *_ = _by_parts(projected, at) if x.dtype.kind == "c" else numerical_gradient(projected, at)
         # what the gradient would be of something that doubles; where it is 0, rounding is all there is to see
         natural = abs(projected(at)) / (np.max(np.abs(at), initial=0.0) or 1.0)
     assert analytic.shape == numeric.shape, f"{where}: shape {analytic.shape} for an input of shape {numeric.shape}"
@@ -136,7 +136,7 @@ def _by_parts(f: Callable[[NDArray[Any]], float], z: NDArray[Any]) -> tuple[NDAr
     def of_parts(parts: NDArray[np.float64]) -> float:
         return f(parts[0] + 1j * parts[1])
 
-    value, error = numerical_gradient(of_parts, np.stack([z.real, z.imag]))
+    value, error, _ = numerical_gradient(of_parts, np.stack([z.real, z.imag]))
     return value[0] + 1j * value[1], np.hypot(error[0], error[1])
 
 

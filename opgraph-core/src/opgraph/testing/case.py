@@ -1,0 +1,161 @@
+"""One op with one sample: what a check works on."""
+
+import contextlib
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import opgraph as og
+
+EXACT = (np.dtype(np.float64), np.dtype(np.complex128))
+POISON = {"f": np.nan, "c": np.nan, "i": -77, "u": 177, "b": True}
+
+
+class Failed(Exception):
+    """A promise that an op breaks: what was found, in words, and in `data` for machines."""
+
+    verdict: Literal["fail", "inconclusive"] = "fail"
+
+    def __init__(self, detail: str, **data: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.data = data
+
+
+class Inconclusive(Failed):
+    """A question that could not be answered; it counts as a failure."""
+
+    verdict = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One application of an op to arrays.
+
+    Attributes
+    ----------
+    op
+        With the sample's attributes.
+    inputs
+        Read-only arrays of the case's own.
+    name
+        The sample's id, or its number.
+    seed
+        Of everything random that a check does with it.
+    """
+
+    op: og.Op
+    inputs: tuple[NDArray[Any], ...]
+    name: str
+    seed: int = 0
+    attrs: Mapping[str, Any] = None  # type: ignore[assignment]  # filled in by `of`
+
+    @classmethod
+    def of(cls, op_class: type[og.Op], sample: og.Sample, name: str, seed: int = 0) -> "Case":
+        """Return the case of a valid sample."""
+        op = op_class(**sample.attrs)
+        return cls(op, tuple(frozen(np.array(x)) for x in sample.inputs), name, seed, dict(sample.attrs))
+
+    def with_inputs(self, inputs: Sequence[NDArray[Any]]) -> "Case":
+        """Return the same op on other arrays."""
+        return Case(self.op, tuple(frozen(np.array(x)) for x in inputs), self.name, self.seed, self.attrs)
+
+    def rng(self, purpose: str = "") -> np.random.Generator:
+        """Return random numbers that depend on the op, the sample, the seed and the purpose alone."""
+        label = f"{self.op!r} {self.name} {purpose}"
+        return np.random.default_rng([self.seed, zlib.crc32(label.encode())])
+
+    @cached_property
+    def specs(self) -> tuple[og.Spec, ...]:
+        """The specs of all outputs, inferred from the inputs."""
+        return self.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in self.inputs))
+
+    @property
+    def visible(self) -> int:
+        """How many outputs are not hidden."""
+        return len(self.specs) - self.op.hidden
+
+    @property
+    def unread(self) -> frozenset[int]:
+        """The inputs that are read for their shape alone."""
+        return self.op.shape_only(len(self.inputs))
+
+    @property
+    def differentiable(self) -> list[int]:
+        """The inputs by which differences can be taken: those of float64 or complex128 that are read."""
+        return [i for i, x in enumerate(self.inputs) if x.dtype in EXACT and i not in self.unread]
+
+    @property
+    def outputs(self) -> list[int]:
+        """The visible outputs that have gradients."""
+        return [i for i in range(self.visible) if self.specs[i].dtype.kind in "fc"]
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether there is something to differentiate, and a `vjp` to do so."""
+        return bool(self.differentiable and self.outputs and self.op.has_vjp())
+
+    def domain(self, i: int) -> tuple[float, float]:
+        """Return the open interval in which elements of input `i` may move."""
+        declared = self.op.info.domain if self.op.info is not None else None
+        if declared is None:
+            return (-np.inf, np.inf)
+        if isinstance(declared[0], int | float):
+            return (float(declared[0]), float(declared[1]))  # type: ignore[arg-type]  # a pair of numbers
+        return tuple(map(float, declared[i]))  # type: ignore[return-value, arg-type]  # a pair for each input
+
+    def compute(self, inputs: Sequence[NDArray[Any]] | None = None, poison: Any = None) -> list[NDArray[Any]]:
+        """Return all outputs, computed by the op's own kernel into memory that held rubbish."""
+        ins = tuple(self.inputs if inputs is None else inputs)
+        specs = self.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in ins))
+        outs = tuple(poisoned(spec, poison) for spec in specs)
+        run(self.op, ins, outs, specs, poison)
+        return list(outs)
+
+    @contextlib.contextmanager
+    def graph(self, unknown: bool = False) -> Iterator[tuple[list[og.Placeholder], list[og.Node]]]:
+        """Give placeholders for the inputs, and the visible outputs, in a graph of their own."""
+        with og.Graph().as_default_graph():
+            nodes = [og.placeholder([None] * x.ndim if unknown else x.shape, dtype=x.dtype) for x in self.inputs]
+            yield nodes, list(og.apply_all(self.op, *nodes))
+
+    def __str__(self) -> str:
+        return f"{self.op!r} on {', '.join(f'{x.shape} {x.dtype}' for x in self.inputs)}"
+
+
+def run(
+    op: og.Op,
+    ins: Sequence[NDArray[Any]],
+    outs: Sequence[NDArray[Any]],
+    specs: Sequence[og.Spec],
+    poison: Any = None,
+) -> None:
+    """Have the kernel of `op` fill `outs`, with work space that holds rubbish."""
+    wanted = op.scratch(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in ins), tuple(specs))
+    scratch = (tuple(poisoned(spec, poison) for spec in wanted),) if wanted else ()
+    with np.errstate(all="ignore"):
+        op.compute(tuple(ins), tuple(outs), *scratch)
+
+
+def poisoned(spec: og.Spec, poison: Any = None) -> NDArray[Any]:
+    """Return an array of `spec` that holds rubbish: `poison`, or what shows most."""
+    value = POISON[spec.dtype.kind] if poison is None else poison
+    return np.full(og.known_shape(spec.shape), value, spec.dtype)
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return `array`, which nobody can write to from now on."""
+    array.flags.writeable = False
+    return array
+
+
+def real_view(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the values of a float or complex array as float64, (…, 2) where they are complex."""
+    if array.dtype.kind == "c":
+        return np.stack([array.real, array.imag], axis=-1).astype(np.float64)
+    return array.astype(np.float64)
