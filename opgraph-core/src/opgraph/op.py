@@ -251,6 +251,11 @@ class OpInfo:
         Indices of inputs in which the op is linear, each taken alone.
     tie_policy
         Who gets the gradient where several inputs are extreme: the first one, or all in equal parts.
+    zero_gradient
+        Indices of inputs by which every derivative is zero, though their values are read. The kit wants it said,
+        because an op that computes nothing has no derivatives either.
+    nan_gradient
+        Whether gradients are NaN where the values have no derivative at all, because they are not finite.
     expected_failures
         Checks that are known to fail, each with its reason; one that passes fails.
     """
@@ -260,6 +265,8 @@ class OpInfo:
     kinks: tuple[float, ...] = ()
     multilinear: tuple[int, ...] = ()
     tie_policy: Literal["first", "split"] | None = None
+    zero_gradient: tuple[int, ...] = ()
+    nan_gradient: bool = False
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -189,7 +189,7 @@ class FloorDivide(Choosy, name="core.floor_divide"):
     inplace = True
     floating = False
     refuses = "bc"
-    info = OpInfo(reference=np.floor_divide)
+    info = OpInfo(reference=np.floor_divide, zero_gradient=(0, 1))
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
         np.floor_divide(ins[0], ins[1], out=outs[0])

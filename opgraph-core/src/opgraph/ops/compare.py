@@ -218,7 +218,7 @@ class Where(Elementwise, name="core.where"):
 
     inputs = ("condition", "x", "y")
     floating = False
-    info = OpInfo(reference=np.where, multilinear=(1, 2))
+    info = OpInfo(reference=np.where)
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         condition, x, y = ins

@@ -42,7 +42,11 @@ class StopGradient(Passing, name="core.stop_gradient"):
     """Give `x` back, but let no gradient through: (…) -> (…). Its gradient is zero."""
 
     info = OpInfo(
-        reference=lambda x: x, expected_failures={"vjp": "the gradient is stopped on purpose, so differences disagree"}
+        reference=lambda x: x,
+        zero_gradient=(0,),
+        expected_failures=dict.fromkeys(
+            ("vjp_full", "jvp", "complex"), "the gradient is stopped on purpose, so differences disagree"
+        ),
     )
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:

@@ -213,28 +213,28 @@ class Floor(Rounding, name="core.floor"):
     """Round each element down to a whole number. The gradient is zero."""
 
     ufunc = np.floor
-    info = OpInfo(reference=np.floor, kinks=(-1.0, 0.0, 1.0))
+    info = OpInfo(reference=np.floor, kinks=(-1.0, 0.0, 1.0), zero_gradient=(0,))
 
 
 class Ceil(Rounding, name="core.ceil"):
     """Round each element up to a whole number. The gradient is zero."""
 
     ufunc = np.ceil
-    info = OpInfo(reference=np.ceil, kinks=(-1.0, 0.0, 1.0))
+    info = OpInfo(reference=np.ceil, kinks=(-1.0, 0.0, 1.0), zero_gradient=(0,))
 
 
 class Trunc(Rounding, name="core.trunc"):
     """Round each element to a whole number towards 0. The gradient is zero."""
 
     ufunc = np.trunc
-    info = OpInfo(reference=np.trunc, kinks=(-1.0, 1.0))
+    info = OpInfo(reference=np.trunc, kinks=(-1.0, 1.0), zero_gradient=(0,))
 
 
 class Round(Rounding, name="core.round"):
     """Round each element to `decimals` places, halves to the even neighbour. The gradient is zero."""
 
     inplace = False
-    info = OpInfo(reference=np.round, kinks=(-0.5, 0.5))
+    info = OpInfo(reference=np.round, kinks=(-0.5, 0.5), zero_gradient=(0,))
     decimals: int = 0
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:

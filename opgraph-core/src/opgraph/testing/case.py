@@ -2,10 +2,10 @@
 
 import contextlib
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import opgraph as og
 
 EXACT = (np.dtype(np.float64), np.dtype(np.complex128))
+_T = TypeVar("_T")
 POISON = {"f": np.nan, "c": np.nan, "i": -77, "u": 177, "b": True}
 
 
@@ -47,13 +48,18 @@ class Case:
         The sample's id, or its number.
     seed
         Of everything random that a check does with it.
+    attrs
+        As the sample gave them.
+    memo
+        What was computed of this case and is needed by several checks: see `remembered`.
     """
 
     op: og.Op
     inputs: tuple[NDArray[Any], ...]
     name: str
     seed: int = 0
-    attrs: Mapping[str, Any] = None  # type: ignore[assignment]  # filled in by `of`
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, op_class: type[og.Op], sample: og.Sample, name: str, seed: int = 0) -> "Case":
@@ -70,10 +76,21 @@ class Case:
         label = f"{self.op!r} {self.name} {purpose}"
         return np.random.default_rng([self.seed, zlib.crc32(label.encode())])
 
+    def remembered(self, key: Any, make: Callable[[], _T]) -> _T:
+        """Return what `make` returned when it was first asked for under `key`."""
+        if key not in self.memo:
+            self.memo[key] = make()
+        return cast(_T, self.memo[key])
+
     @cached_property
     def specs(self) -> tuple[og.Spec, ...]:
         """The specs of all outputs, inferred from the inputs."""
         return self.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in self.inputs))
+
+    @property
+    def info(self) -> og.OpInfo:
+        """What the op declares."""
+        return self.op.info or og.OpInfo()
 
     @property
     def visible(self) -> int:
@@ -101,9 +118,9 @@ class Case:
         return bool(self.differentiable and self.outputs and self.op.has_vjp())
 
     def domain(self, i: int) -> tuple[float, float]:
-        """Return the open interval in which elements of input `i` may move."""
-        declared = self.op.info.domain if self.op.info is not None else None
-        if declared is None:
+        """Return the open interval in which elements of input `i` may move; complex ones may go anywhere."""
+        declared = self.info.domain
+        if declared is None or self.inputs[i].dtype.kind == "c":
             return (-np.inf, np.inf)
         if isinstance(declared[0], int | float):
             return (float(declared[0]), float(declared[1]))  # type: ignore[arg-type]  # a pair of numbers

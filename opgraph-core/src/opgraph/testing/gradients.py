@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import opgraph as og
-from opgraph.testing.numeric import numerical_gradient
+from opgraph.testing.case import real_view
+from opgraph.testing.jacobians import from_real, inner, signed
+from opgraph.testing.numeric import EPS, Floats, numerical_jacobian
+from opgraph.testing.patterns import guess
+from opgraph.testing.verdict import judge
 
 Feeds = Mapping[og.Placeholder, Any]
-
-# a wrong formula is off by a good part of the value, rounding by far less than this
-RELATIVE_TOLERANCE = 1e-7
-TRUSTED_ERROR = 1e-3
 
 
 def check_grads(
@@ -77,10 +77,8 @@ def _check_order(
     path: str,
 ) -> None:
     """Check the gradients of `y`, then those of each of them with one order less."""
-    cotangent = _signed(rng, _run(runtime, y, feeds).shape)
-    if y.dtype.kind == "c":
-        cotangent = cotangent + 1j * _signed(rng, cotangent.shape)
-    gradients = og.grad(y, wrt, cotangent.astype(y.dtype), unconnected="zeros")
+    cotangent = signed(rng, _run(runtime, y, feeds).shape, y.dtype)
+    gradients = og.grad(y, wrt, cotangent, unconnected="zeros")
     for x, gradient in zip(wrt, gradients, strict=True):
         where = f"d({path})/d{x.name}"
         _compare(y, x, _run(runtime, gradient, feeds), cotangent, feeds, runtime, where)
@@ -99,45 +97,24 @@ def _compare(
 ) -> None:
     with _moving(x, feeds) as (at, move):
 
-        def projected(value: NDArray[Any]) -> float:
-            move(value)
-            return float(np.sum(np.real(_run(runtime, y, feeds) * np.conj(cotangent))))
+        def projected(parts: Floats) -> Floats:
+            move(from_real(parts, at))
+            return np.array([inner(_run(runtime, y, feeds), cotangent)[0]])
 
-        numeric, error, *_ = _by_parts(projected, at) if x.dtype.kind == "c" else numerical_gradient(projected, at)
-        # what the gradient would be of something that doubles; where it is 0, rounding is all there is to see
-        natural = abs(projected(at)) / (np.max(np.abs(at), initial=0.0) or 1.0)
-    assert analytic.shape == numeric.shape, f"{where}: shape {analytic.shape} for an input of shape {numeric.shape}"
-    if not numeric.size:
-        return
-    size = np.maximum(np.abs(analytic), np.abs(numeric))
-    largest = np.max(size)
-    allowed = 4 * error + RELATIVE_TOLERANCE * size + 1e-12 * max(largest, natural)
-    wrong = ~(np.abs(analytic - numeric) <= allowed)
-    rough = ~(error <= TRUSTED_ERROR * np.maximum(size, 1e-3 * largest)) & (error > 1e-9 * natural)
-    for mask, verdict in [(wrong, "wrong"), (rough, "inconclusive")]:
-        if mask.any():
-            excess = np.where(mask, np.abs(analytic - numeric) - allowed, -np.inf)
-            worst = np.unravel_index(np.argmax(excess), excess.shape)
-            raise AssertionError(
-                f"{where} is {verdict} at {tuple(map(int, worst))} and {np.count_nonzero(mask)} of {mask.size} "
-                f"elements, under a random cotangent: gradient {analytic[worst]:.10g}, "
-                f"differences {numeric[worst]:.10g} ± {error[worst]:.1g}"
-            )
-
-
-def _signed(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return numbers that are neither small nor alike, of both signs."""
-    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
-
-
-def _by_parts(f: Callable[[NDArray[Any]], float], z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the derivative of `f` by complex `z`, ∂f/∂a + i ∂f/∂b, and the error that each may have."""
-
-    def of_parts(parts: NDArray[np.float64]) -> float:
-        return f(parts[0] + 1j * parts[1])
-
-    value, error, _ = numerical_gradient(of_parts, np.stack([z.real, z.imag]))
-    return value[0] + 1j * value[1], np.hypot(error[0], error[1])
+        # what rounding makes of a sum is measured by its terms
+        rounding = EPS * inner(_run(runtime, y, feeds), cotangent)[1]
+        numeric = numerical_jacobian(projected, real_view(at), rounding=rounding)
+    assert analytic.shape == at.shape, f"{where}: shape {analytic.shape} for an input of shape {at.shape}"
+    found = real_view(analytic)[None]
+    finding = judge(found, numeric)
+    if finding is not None:
+        place = finding.index[1 : 1 + at.ndim]
+        pattern = guess(found, numeric.value, at.shape, parts=at.dtype.kind == "c") if finding.kind == "wrong" else ""
+        raise AssertionError(
+            f"{where} is {finding.kind} at {place} and {finding.count} of {found.size} elements, under a random "
+            f"cotangent: gradient {finding.analytic:.10g}, differences {finding.numeric:.10g} ± {finding.error:.1g}"
+            + (f"; it looks like this: {pattern}" if pattern else "")
+        )
 
 
 @contextmanager

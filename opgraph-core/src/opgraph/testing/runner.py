@@ -50,17 +50,19 @@ def results(
     chosen = [check for check in all_checks() if checks is None or check.name in checks]
     given = list(op_class.samples(np.random.default_rng(seed)) if samples is None else samples)
     valid = [(sample, sample.id or str(n)) for n, sample in enumerate(given) if sample.raises is None]
+    cases: dict[int, Case] = {}  # they remember what several checks need
     for check in chosen:
         if check.looks_at_ops():
             yield _result(op_class, check, "", seed, functools.partial(check.on_op, op_class, seed))
-        for sample, name in valid if check.looks_at_cases() else ():
-            yield _result(
-                op_class, check, name, seed, functools.partial(_on_sample, check, op_class, sample, name, seed)
-            )
+        for number, (sample, name) in enumerate(valid if check.looks_at_cases() else ()):
+            make = functools.partial(Case.of, op_class, sample, name, seed)
+            yield _result(op_class, check, name, seed, functools.partial(_on_sample, check, cases, number, make))
 
 
-def _on_sample(check: Check, op_class: type[og.Op], sample: og.Sample, name: str, seed: int) -> str | None:
-    return check.on_case(Case.of(op_class, sample, name, seed))
+def _on_sample(check: Check, cases: dict[int, Case], number: int, make: Callable[[], Case]) -> str | None:
+    if number not in cases:
+        cases[number] = make()
+    return check.on_case(cases[number])
 
 
 def _result(op_class: type[og.Op], check: Check, sample: str, seed: int, run: Callable[[], str | None]) -> Result:

@@ -81,7 +81,9 @@ class Step(og.Elementwise, name="nn._step"):
 
     inplace = True
     floating = False
-    info = og.OpInfo(reference=lambda x, alpha=0.0: np.where(x > 0, 1, alpha).astype(x.dtype), kinks=(0.0,))
+    info = og.OpInfo(
+        reference=lambda x, alpha=0.0: np.where(x > 0, 1, alpha).astype(x.dtype), kinks=(0.0,), zero_gradient=(0,)
+    )
     alpha: float = 0.0
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:

@@ -1,61 +1,118 @@
 """The gradient of the gradient against differences of the gradient."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import opgraph as og
-from opgraph.testing.case import Case, real_view
-from opgraph.testing.check import NOTHING, Check
-from opgraph.testing.jacobians import compare, complex_from
-from opgraph.testing.numeric import EVERYWHERE, numerical_jacobian
+from opgraph.testing.case import Case, Failed, real_view
+from opgraph.testing.derivatives import DerivativeCheck, cotangents, room_along, tangents
+from opgraph.testing.jacobians import LARGEST, Array, from_real, inner, signed, told, uneven_of
+from opgraph.testing.numeric import EPS, EVERYWHERE, Derivative, Floats, along, derivative_along, numerical_jacobian
+from opgraph.testing.verdict import Bools, judge
 
-Array: TypeAlias = NDArray[Any]
+SYMMETRY = 1e-9  # of the sum of the terms' sizes; the two sides are computed in different ways
 
 
-class SecondOrder(Check):
-    """The gradient of a random combination of the gradient's values, by every input and every cotangent."""
+class SecondOrder(DerivativeCheck):
+    """The gradient's own gradient agrees with differences, by each input and cotangent; mixed ones are symmetric."""
 
     name = "second_order"
 
-    def on_case(self, case: Case) -> str | None:
-        if not case.has_gradient:
-            return NOTHING
+    def hold(self, case: Case) -> str | None:
         rng = case.rng(self.name)
+        first, second = _programs(case)
+        us = cotangents(rng, case)
+        weights = [signed(rng, case.inputs[i].shape, case.inputs[i].dtype) for i in case.differentiable]
+        at = [*case.inputs, *us]
+        names = [f"input {i}" for i in case.differentiable] + [f"the cotangent of output {o}" for o in case.outputs]
+        where = [*case.differentiable, *range(len(case.inputs), len(at))]
+        found = second(*at, *weights)
+        for position, name, analytic in zip(where, names, found, strict=True):
+            what = f"the second derivative, of a random combination of the gradients by {name},"
+            _hold(case, first, at, weights, position, analytic, what)
+        _hold_symmetry(case, second, at, rng)
+        return None
+
+
+def _programs(case: Case) -> tuple[Any, Any]:
+    """Return the programs from inputs and cotangents to gradients, and with weights to those of their combination."""
+
+    def make() -> tuple[Any, Any]:
         with case.graph() as (nodes, outputs):
             ys, xs = [outputs[o] for o in case.outputs], [nodes[i] for i in case.differentiable]
             us = [og.placeholder(y.shape, dtype=y.dtype) for y in ys]
             firsts = og.vjp(ys, xs, us)
-            weights = [signed(rng, g.spec) for g in firsts]
+            weights = [og.placeholder(g.shape, dtype=g.dtype) for g in firsts]
             seconds = og.vjp(firsts, [*xs, *us], weights)
             runtime = og.RunTime(seed=case.seed)
-            first = runtime.compile([*nodes, *us], firsts)
-            second = runtime.compile([*nodes, *us], seconds)
-        at = [*case.inputs, *(signed(rng, y.spec) for y in ys)]
-        names = [f"input {i}" for i in case.differentiable] + [f"the cotangent of output {o}" for o in case.outputs]
-        where = [*case.differentiable, *range(len(case.inputs), len(at))]
-        for position, name, found in zip(where, names, second(*at), strict=True):
-            moved = list(at)
+            return runtime.compile([*nodes, *us], firsts), runtime.compile([*nodes, *us, *weights], seconds)
 
-            def combined(parts: Array, k: int = position, moved: list[Array] = moved) -> Array:
-                moved[k] = complex_from(parts) if at[k].dtype.kind == "c" else parts
-                gradients = first(*moved)
-                return np.array([sum(_inner(g, w) for g, w in zip(gradients, weights, strict=True))])
-
-            domain = case.domain(position) if position < len(case.inputs) else EVERYWHERE
-            numeric = numerical_jacobian(combined, real_view(at[position]), domain)
-            compare(real_view(found)[None], numeric, f"the second derivative by {name}", case)
-        return None
+    return case.remembered("second_order", make)
 
 
-def _inner(g: Array, w: Array) -> float:
-    """Return the inner product of two arrays, real ones or of numbers as pairs of real ones."""
-    return float(np.sum(np.real(g * np.conj(w))))
+def _hold(
+    case: Case, first: Any, at: list[Array], weights: list[Array], position: int, found: Array, what: str
+) -> None:
+    """Compare derivatives by one of the inputs or cotangents with differences of <weights, gradients>."""
+    moved, like = list(at), at[position]
+    start = real_view(like)
+
+    def combined(parts: Floats) -> Floats:
+        moved[position] = from_real(parts, like)
+        return np.array([sum(inner(g, w)[0] for g, w in zip(first(*moved), weights, strict=True))])
+
+    # what rounding makes of a sum is measured by its terms
+    rounding = EPS * sum(inner(g, w)[1] for g, w in zip(first(*at), weights, strict=True))
+    of_input = position < len(case.inputs)
+    analytic = real_view(found)[None]
+    if like.size <= LARGEST:
+        domain = case.domain(position) if of_input else EVERYWHERE
+        numeric = numerical_jacobian(combined, start, domain, rounding)
+    else:
+        rng = case.rng(what)
+        direction = signed(rng, like.shape, like.dtype)
+        room = EVERYWHERE
+        if of_input:
+            block = [position]
+            direction = tangents(rng, case, block)[case.differentiable.index(position)]
+            room = room_along(
+                case, [direction if i == position else np.zeros_like(case.inputs[i]) for i in case.differentiable]
+            )
+        slope = real_view(direction)
+        numeric = derivative_along(lambda step: combined(start + step * slope), [0.1, 1.0], room, rounding)
+        product, terms = inner(found, direction)
+        analytic = np.array([product])
+        numeric = Derivative(numeric.value, numeric.error + EPS * terms, numeric.noise + EPS * terms)
+        what += " along a random direction"
+    finding = judge(analytic, numeric, nan_is_right=case.info.nan_gradient)
+    if finding is not None and (case.info.kinks or case.info.tie_policy) and like.size <= LARGEST:
+        excused = _at_kinks(combined, start, finding.places)
+        finding = judge(analytic, numeric, excused, case.info.nan_gradient)
+    if finding is not None:
+        if analytic.ndim == 1:
+            analytic, numeric = analytic[None], Derivative(*(part[None] for part in numeric))
+        raise told(finding, what, analytic, numeric, x=like if like.size <= LARGEST else None)
 
 
-def signed(rng: np.random.Generator, spec: og.Spec) -> Array:
-    """Return numbers of both signs that are neither small nor alike."""
-    shape = og.known_shape(spec.shape)
-    parts = [rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape) for _ in range(2)]
-    return np.asarray(parts[0] + 1j * parts[1] if spec.dtype.kind == "c" else parts[0])
+def _at_kinks(combined: Any, start: Floats, places: Bools) -> Bools:
+    """Return which of `places` are at a kink of the gradient."""
+    fine = np.zeros(places.shape, bool)
+    for element in np.argwhere(places[0]):
+        place = tuple(int(k) for k in element)
+        fine[(0, *place)] = uneven_of(along(combined, start, place), start, place)
+    return fine
+
+
+def _hold_symmetry(case: Case, second: Any, at: list[Array], rng: np.random.Generator) -> None:
+    """Compare <s, H t> with <t, H s>, for the matrix H of the second derivatives of <cotangents, outputs>."""
+    s, t = ([signed(rng, case.inputs[i].shape, case.inputs[i].dtype) for i in case.differentiable] for _ in range(2))
+    number = len(case.differentiable)
+    of_t, of_s = second(*at, *t)[:number], second(*at, *s)[:number]
+    left, right = ([inner(*pair) for pair in zip(*lists, strict=True)] for lists in ((s, of_t), (t, of_s)))
+    (a, size_a), (b, size_b) = ((sum(p[0] for p in pairs), sum(p[1] for p in pairs)) for pairs in (left, right))
+    if not (abs(a - b) <= SYMMETRY * max(size_a, size_b) or (case.info.nan_gradient and np.isnan(a))):
+        raise Failed(
+            f"mixed second derivatives depend on their order: <s, H t> is {a:.12g}, <t, H s> is {b:.12g}",
+            pattern="the gradient is not that of any function: it is wrong itself, or its own gradient is",
+        )
