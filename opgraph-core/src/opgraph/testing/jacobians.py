@@ -207,14 +207,14 @@ def compare(analytic: Floats, numeric: Derivative, what: str, case: Case, o: int
 
 def _between_sides(analytic: Floats, finding: Finding, case: Case, o: int, i: int) -> Bools:
     """Return where the function has a kink and the gradient lies between the derivatives of its sides."""
-    fine = np.zeros(analytic.shape, bool)
-    for element in np.argwhere(finding.places.any(axis=0)):
-        place: tuple[int, ...] = tuple(int(k) for k in element)
-        sides = sides_at(case, i, place)[o]
+    columns, flat = finding.places.reshape(len(analytic), -1), analytic.reshape(len(analytic), -1)
+    fine = np.zeros(flat.shape, bool)
+    for k in np.flatnonzero(columns.any(axis=0)):
+        place = np.unravel_index(k, analytic.shape[1:]) if analytic.ndim > 1 else ()
+        sides = sides_at(case, i, tuple(int(index) for index in place))[o]
         lowest, highest = np.minimum(sides.left, sides.right), np.maximum(sides.left, sides.right)
-        column = (slice(None), *place)
-        fine[column] = sides.uneven & between(np.asarray(analytic[column]), lowest, highest)
-    return fine
+        fine[:, k] = sides.uneven & between(flat[:, k], lowest, highest)
+    return fine.reshape(analytic.shape)
 
 
 def between(value: Floats, lowest: Floats, highest: Floats) -> Bools:

@@ -15,6 +15,8 @@ MOST_HALVINGS = 16  # where they do not: near a kink, or where the function vari
 MOST_SHRINKING = 24  # halvings that a ladder may lose until the function is finite
 GOAL = 1e-7  # the error, of the largest derivative, above which halving goes on
 EXACT = 1e-11  # the error, of the largest derivative, below which no second ladder is tried
+ASIDE = 0.381966  # of the last step: the golden section, which no ratio of small numbers comes near
+UNITS = 100.0  # of rounding in a derivative that is 0; the extrapolation makes many of one
 FIRST_STEP = 0.1  # of the input's size; the extrapolation does the rest
 UNEVEN = 1e-3  # of the slope, or of the value: by how much two sides of a point differ at a kink, or a jump
 EPS = float(np.finfo(np.float64).eps)
@@ -201,32 +203,54 @@ def _within(found: Derivative, part: float) -> bool:
 
 
 def _extrapolated(f: Function, step: float, rounding: float | Floats) -> Derivative:
-    """Return derivatives at 0 from central differences with steps that are halved, and their estimated errors."""
+    """Return derivatives at 0 from central differences with steps that are halved, and their estimated errors.
+
+    Two things are taken for smooth by neighbouring entries of the table that agree: noise that does so by chance, and
+    ripples with a period that the steps are multiples of. So the outcome is held against the differences of
+    all shorter steps, which can be no farther from the derivative, and of one step that is on no such ladder.
+    """
+
+    def difference(step: float) -> tuple[Floats, Floats]:
+        high, low = f(step), f(-step)
+        unit = np.maximum(EPS * np.abs(high) + EPS * np.abs(low) + SMALLEST, rounding) / (2.0 * step)
+        # halves, for the difference of what is huge may overflow
+        return (high / 2.0 - low / 2.0) / step, unit
+
     best: Floats = np.full((), np.nan)
     best_error: Floats = np.full((), np.inf)
     noise: Floats = np.full((), np.inf)
+    farthest: Floats = np.full((), np.inf)  # from the best is the difference of the step that it was found with
     previous: list[Floats] = []
     finite = shrinking = 0
-    while finite < MOST_HALVINGS and shrinking < MOST_SHRINKING:
-        with np.errstate(all="ignore"):
-            high, low = f(step), f(-step)
-            row = [(high - low) / (2.0 * step)]
-            unit = np.maximum(EPS * np.abs(high) + EPS * np.abs(low) + SMALLEST, rounding) / (2.0 * step)
+
+    def held(slope: Floats, unit: Floats) -> Floats:
+        distance = np.abs(slope - best)
+        contradicted = distance > 4.0 * farthest + UNITS * unit
+        return np.where(contradicted, np.fmax(best_error, distance), best_error)
+
+    with np.errstate(all="ignore"):
+        while finite < MOST_HALVINGS and shrinking < MOST_SHRINKING:
+            slope, unit = difference(step)
+            best_error = held(slope, unit)
+            row = [slope]
             for order, coarser in enumerate(previous, start=1):
-                factor = 4.0**order
-                finer = row[-1] + (row[-1] - coarser) / (factor - 1.0)
+                finer = row[-1] + (row[-1] - coarser) / (4.0**order - 1.0)
                 error = np.maximum(np.maximum(np.abs(finer - row[-1]), np.abs(finer - coarser)), unit)
                 better = error <= best_error  # never where one of them is NaN
                 best, best_error = np.where(better, finer, best), np.where(better, error, best_error)
+                farthest = np.where(better, np.abs(slope - finer), farthest)
                 row.append(finer)
-        noise = np.fmin(noise, unit)
-        previous = row
-        step /= 2.0
-        if np.isfinite(row[0]).all():
-            finite += 1
-        else:
-            shrinking += 1
-        if finite >= HALVINGS and _within(Derivative(best, best_error, noise), GOAL):
-            break
+            noise = np.fmin(noise, unit)
+            previous = row
+            if np.isfinite(slope).all():
+                finite += 1
+            else:
+                shrinking += 1
+            last = finite == MOST_HALVINGS or shrinking == MOST_SHRINKING
+            if last or (finite >= HALVINGS and _within(Derivative(best, best_error, noise), GOAL)):
+                best_error = held(*difference(ASIDE * step))
+                if _within(Derivative(best, best_error, noise), GOAL):
+                    break
+            step /= 2.0
     shape = previous[0].shape
     return Derivative(*(np.broadcast_to(part, shape).copy() for part in (best, best_error, noise)))

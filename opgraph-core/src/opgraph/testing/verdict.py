@@ -6,13 +6,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from opgraph.testing.numeric import Derivative
+from opgraph.testing.numeric import UNITS, Derivative
 
 ERRORS = 4.0  # estimated errors that a difference may be off by
 RELATIVE_TOLERANCE = 1e-7  # a wrong formula is off by a good part of the value, rounding by far less
 FLOOR = 1e-12  # of the largest derivative; what cancels to less is rounding
 TRUSTED_ERROR = 1e-3  # of the derivative, or of a thousandth of the largest
-UNITS = 100.0  # of rounding in a derivative that is 0; the extrapolation makes many of one
 
 Bools = NDArray[np.bool_]
 

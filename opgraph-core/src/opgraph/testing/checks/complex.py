@@ -87,7 +87,7 @@ def _hold_equal(found: np.ndarray, wanted: np.ndarray, what: str) -> None:
     if wrong.any():
         index = tuple(int(k) for k in np.argwhere(wrong)[0])[: found.ndim]
         raise Failed(
-            f"{what} at {index} is {found[index]:.10g} for real numbers given as complex ones, else {wanted[index]:.10g}",
+            f"{what} at {index} is {found[index]:.10g} for real numbers given as complex, else {wanted[index]:.10g}",
             index=index,
             found=str(found[index]),
             expected=str(wanted[index]),

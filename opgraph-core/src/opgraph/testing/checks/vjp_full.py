@@ -7,8 +7,7 @@ from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import NOTHING
 from opgraph.testing.derivatives import DerivativeCheck
 from opgraph.testing.jacobians import analytic_jacobians, compare, is_small, numeric_jacobians
-from opgraph.testing.numeric import Derivative
-from opgraph.testing.verdict import UNITS
+from opgraph.testing.numeric import UNITS, Derivative
 
 
 class VjpFull(DerivativeCheck):

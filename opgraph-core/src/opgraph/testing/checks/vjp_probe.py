@@ -7,8 +7,8 @@ import numpy as np
 from opgraph.testing.case import Case, Inconclusive, real_view
 from opgraph.testing.derivatives import DerivativeCheck, blocks, cotangents, derivative_in, named, tangents, uneven_in
 from opgraph.testing.jacobians import Array, inner, is_small, pullback, rounding, told, values_by
-from opgraph.testing.numeric import EPS, Derivative, along, derivative_along, size_of
-from opgraph.testing.verdict import TRUSTED_ERROR, UNITS, Bools, judge
+from opgraph.testing.numeric import EPS, UNITS, Derivative, along, derivative_along, size_of
+from opgraph.testing.verdict import TRUSTED_ERROR, Bools, judge
 
 PROJECTIONS = 2  # random ones for each block of inputs, by each ladder of steps
 MOST_ELEMENTS = 24  # of one input, looked at one by one
