@@ -61,7 +61,8 @@ def guess(
         _reduced(analytic, numeric),
         _at_places(analytic, numeric, bad, shape),
         _factor_by_element(analytic, numeric, bad),
-        _elsewhere(analytic, bad),
+        _missing(analytic, bad),
+        _at_some(analytic, bad, shape),
     ):
         if found:
             return found
@@ -90,7 +91,9 @@ def _factor(analytic: Floats, numeric: Floats, sizes: Sequence[int]) -> str:
         return ""
     if abs(k + 1.0) < CLOSE:
         return "the sign is wrong"
-    return f"a constant factor of {_named(k, sizes)}"
+    name = _named(k, sizes)
+    # a single number is some factor of another, which says nothing unless it is a telling one
+    return f"a constant factor of {name}" if numeric.size > 1 or "." not in name else ""
 
 
 def _named(k: float, sizes: Sequence[int] = ()) -> str:
@@ -99,8 +102,8 @@ def _named(k: float, sizes: Sequence[int] = ()) -> str:
         if abs(abs(k) - value) < CLOSE * value:
             return ("-" if k < 0 else "") + name
     fraction = Fraction(k).limit_denominator(64)
-    if abs(k - float(fraction)) >= CLOSE * abs(k):
-        return f"{k:.6g}"
+    if abs(k - float(fraction)) >= CLOSE * abs(k) or fraction == 1:
+        return f"{k:.8g}"
     products: dict[int, str] = {}
     for number in range(1, len(sizes) + 1):
         for chosen in itertools.combinations(sizes, number):
@@ -118,6 +121,10 @@ def _conjugated(analytic: Floats, numeric: Floats) -> str:
     flipped = numeric * np.array([1.0, -1.0])
     if _same(analytic, flipped):
         return "a conjugate is missing, or is one too many"
+    if len(numeric) % 2 == 0:  # rows of real and imaginary parts: the matrix of a product with the conjugate
+        turned = numeric * np.where(np.arange(len(numeric)) % 2, -1.0, 1.0).reshape(-1, *[1] * (numeric.ndim - 1))
+        if _same(analytic, turned * np.array([1.0, -1.0])):
+            return "a conjugate is missing, or is one too many"
     if _same(analytic[..., 0], numeric[..., 0]) and not analytic[..., 1].any():
         return "the imaginary part is lost"
     return ""
@@ -126,11 +133,12 @@ def _conjugated(analytic: Floats, numeric: Floats) -> str:
 def _rearranged(analytic: Floats, numeric: Floats, shape: tuple[int, ...]) -> str:
     """Look for the right values in the wrong places: along an axis shifted or reversed, or transposed."""
     rest = numeric.shape[1 + len(shape) :]
+    long = [axis for axis, size in enumerate(shape) if size > 1]
+    for number in range(1, len(long) + 1):
+        for axes in itertools.combinations(long, number):
+            if _same(analytic, np.flip(numeric, tuple(1 + axis for axis in axes))):
+                return f"reversed along axis {', '.join(map(str, axes))}"
     for axis, size in enumerate(shape):
-        if size < 2:
-            continue
-        if _same(analytic, np.flip(numeric, 1 + axis)):
-            return f"reversed along axis {axis}"
         for by in (1, -1, 2, -2):
             if abs(by) >= size:
                 continue
@@ -197,7 +205,12 @@ def _at_places(analytic: Floats, numeric: Floats, bad: NDArray[np.bool_], shape:
         border[(slice(1, -1),) * len(shape)] = False
         if not (elements & ~border).any():
             return f"only at the border{what}"
-    return f"only at some elements of the input, {_places(elements)}{what}"
+    return ""
+
+
+def _at_some(analytic: Floats, bad: NDArray[np.bool_], shape: tuple[int, ...]) -> str:
+    elements = np.asarray(bad.any(axis=(0, *range(1 + len(shape), bad.ndim))))
+    return "" if elements.all() else f"only at some elements of the input, {_places(elements)}"
 
 
 def _factor_by_element(analytic: Floats, numeric: Floats, bad: NDArray[np.bool_]) -> str:
@@ -212,13 +225,13 @@ def _factor_by_element(analytic: Floats, numeric: Floats, bad: NDArray[np.bool_]
         lines = [line[~np.isnan(line)] for line in values.T]
         lines = [line for line in lines if len(line)]
         if max(map(len, lines), default=0) > 1 and all(np.ptp(line) <= 1e-4 * np.abs(line).max() for line in lines):
-            factors = [float(line[0]) for line in lines]
+            factors = [float(line[0]) for line in lines if abs(line[0] - 1.0) > CLOSE]
             shown = ", ".join(_named(k) for k in factors[:3])
             return f"a factor that differs by element of {of}: {shown}{', …' * (len(factors) > 3)}"
     return ""
 
 
-def _elsewhere(analytic: Floats, bad: NDArray[np.bool_]) -> str:
+def _missing(analytic: Floats, bad: NDArray[np.bool_]) -> str:
     if not analytic[bad].any():
         return "zero where it should not be: a part of the gradient is missing"
     return ""

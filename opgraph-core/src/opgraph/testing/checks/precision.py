@@ -67,6 +67,12 @@ def narrowed(case: Case, dtypes: dict[np.dtype, np.dtype]) -> Case | None:
 def _hold_values(narrow: Case, wide: Case, case: Case, unit: float) -> None:
     found, wanted = narrow.compute(), wide.compute()
     for o in wide.outputs:
+        if found[o].dtype in NARROW and not any(x.dtype in NARROW for x in narrow.inputs):
+            raise Failed(
+                f"output {o} is {found[o].dtype} for inputs of {', '.join(str(x.dtype) for x in narrow.inputs)}; it "
+                "should be no wider: a constant of double precision may have widened it",
+                output=o,
+            )
         if found[o].dtype != wanted[o].dtype:
             _hold(found[o], wanted[o], unit * _conditioned(case, o, wanted[o]), unit, f"output {o}")
 
@@ -96,7 +102,8 @@ def _hold_gradients(narrow: Case, wide: Case, case: Case, unit: float) -> None:
     for _ in range(WOBBLES):
         inputs = [x if i not in wide.differentiable else _wobbled(rng, x, unit) for i, x in enumerate(wide.inputs)]
         for total, g, near in zip(moved, wanted, pull(inputs, [_wobbled(rng, u, unit) for u in wider]), strict=True):
-            np.fmax(total, np.abs(near - g), out=total)
+            with np.errstate(all="ignore"):
+                np.fmax(total, np.abs(near - g), out=total)
     for i, found, g, room in zip(wide.differentiable, pulled, wanted, moved, strict=True):
         if found.dtype != narrow.inputs[i].dtype:
             raise Failed(

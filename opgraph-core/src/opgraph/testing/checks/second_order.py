@@ -1,5 +1,6 @@
 """The gradient of the gradient against differences of the gradient."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,14 @@ def _hold(
     moved, like = list(at), at[position]
     start = real_view(like)
 
-    def combined(parts: Floats) -> Floats:
+    def gradients(parts: Floats) -> Floats:
         moved[position] = from_real(parts, like)
-        return np.array([sum(inner(g, w)[0] for g, w in zip(first(*moved), weights, strict=True))])
+        return np.concatenate([real_view(g).reshape(-1) for g in first(*moved)])
+
+    flat = np.concatenate([real_view(w).reshape(-1) for w in weights])
+
+    def combined(parts: Floats) -> Floats:
+        return np.array([gradients(parts) @ flat])
 
     # what rounding makes of a sum is measured by its terms
     rounding = EPS * sum(inner(g, w)[1] for g, w in zip(first(*at), weights, strict=True))
@@ -87,7 +93,7 @@ def _hold(
         what += " along a random direction"
     finding = judge(analytic, numeric, nan_is_right=case.info.nan_gradient)
     if finding is not None and (case.info.kinks or case.info.tie_policy) and like.size <= LARGEST:
-        excused = _at_kinks(combined, start, finding.places)
+        excused = _at_kinks(gradients, start, finding.places)
         finding = judge(analytic, numeric, excused, case.info.nan_gradient)
     if finding is not None:
         if analytic.ndim == 1:
@@ -95,12 +101,12 @@ def _hold(
         raise told(finding, what, analytic, numeric, x=like if like.size <= LARGEST else None)
 
 
-def _at_kinks(combined: Any, start: Floats, places: Bools) -> Bools:
-    """Return which of `places` are at a kink of the gradient."""
+def _at_kinks(gradients: Callable[[Floats], Floats], start: Floats, places: Bools) -> Bools:
+    """Return which of `places` are at a kink or a jump of any of the gradients."""
     fine = np.zeros(places.shape, bool)
     for element in np.argwhere(places[0]):
         place = tuple(int(k) for k in element)
-        fine[(0, *place)] = uneven_of(along(combined, start, place), start, place)
+        fine[(0, *place)] = uneven_of(along(gradients, start, place), start, place)
     return fine
 
 
