@@ -117,6 +117,11 @@ class Subtract(Arithmetic, name="core.subtract"):
         (g,) = cotangents
         return (g, -g)
 
+    @classmethod
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
+        yield from super().samples(rng)
+        yield Sample((np.ones(3, np.bool),) * 2, raises=DtypeError, id="booleans")
+
 
 class Multiply(Arithmetic, name="core.multiply"):
     """Multiply two operands: x * y. Shapes broadcast; the logical "and" of booleans."""
@@ -176,7 +181,8 @@ class Negative(Elementwise, name="core.negative"):
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
-        return single_samples(rng)
+        yield from single_samples(rng)
+        yield Sample((np.ones(3, np.bool),), raises=DtypeError, id="booleans")
 
 
 class FloorDivide(Choosy, name="core.floor_divide"):

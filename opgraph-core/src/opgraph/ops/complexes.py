@@ -72,7 +72,10 @@ class Conj(Part, name="core.conj"):
     info = OpInfo(reference=np.conj)
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.conjugate(ins[0], out=outs[0])
+        if ins[0].dtype.kind == "c":
+            np.conjugate(ins[0], out=outs[0])
+        else:
+            np.copyto(outs[0], ins[0])  # NumPy has no conjugates of booleans
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (conj(cotangents[0]),)

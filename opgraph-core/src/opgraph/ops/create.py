@@ -57,6 +57,7 @@ class OneHot(Op, name="core.one_hot"):
         yield Sample((rng.integers(4, size=(2, 3), dtype=np.uint8),), {**attrs, "axis": 0}, id="first axis")
         yield Sample((rng.integers(4, size=(2, 1)),), {**attrs, "axis": -2}, id="middle axis")
         yield Sample((np.int32(3),), {**attrs, "dtype": np.bool}, id="scalar")
+        yield Sample((rng.integers(4, size=(3, 1)),), attrs, id="size 1")
         yield Sample((rng.integers(4, size=(0, 3)),), attrs, id="empty")
         yield Sample((rng.normal(size=(2, 3)),), attrs, raises=DtypeError, id="floats")
         yield Sample((rng.integers(4, size=(2, 3)),), {**attrs, "axis": 3}, raises=ArgumentError, id="axis")

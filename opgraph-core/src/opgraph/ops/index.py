@@ -190,7 +190,7 @@ class GetLast(Indexing, name="core._get_last"):
         layout = self.checked_layout(x, indices)
         np.copyto(y, x[numpy_key(self.key, indices)])
         last = last_writers(layout, x.shape, indices)
-        np.copyto(y, 0, where=~layout.trailing(last))
+        np.copyto(y, False, where=~layout.trailing(last))  # a zero of any dtype
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, *indices), (g,) = ins, cotangents

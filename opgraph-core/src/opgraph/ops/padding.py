@@ -123,7 +123,7 @@ class FoldBorder(Op, name="core._fold_border"):
         np.copyto(work, x)
         for border, source in reversed(list(_borders(work, self.paddings, self.mode))):
             if border.shape != source.shape:
-                border = np.add.reduce(border, axis=_differing(border, source), keepdims=True)
+                border = np.add.reduce(border, axis=_differing(border, source), dtype=border.dtype, keepdims=True)
             np.add(source, border, out=source)
         np.copyto(y, work[numpy_key(_inside(self.paddings), ())], casting="same_kind")
 

@@ -388,7 +388,7 @@ def reduce_sum(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """Sum over `axis`: an int, several of them, or all by default.
 
     The sum of nothing is 0. Integers stay in their dtype, in which they may wrap around; booleans are counted in
-    int64; float16 is summed in float32.
+    int64; float16 is summed in float32. With `keepdims`, the dimensions that go stay, with size 1.
 
     Raises
     ------
@@ -402,7 +402,8 @@ def reduce_sum(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
 def reduce_mean(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """Average over `axis`: an int, several of them, or all by default.
 
-    The mean of nothing is NaN; integers are averaged in the default float.
+    The mean of nothing is NaN; integers are averaged in the default float. With `keepdims`, the dimensions that
+    go stay, with size 1.
 
     Raises
     ------
@@ -418,7 +419,7 @@ def reduce_prod(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
 
     The product of nothing is 1. Integers stay in their dtype, in which they may wrap around; booleans are counted
     in int64; float16 is multiplied in float32. Zeros among the factors are no trouble for the gradient, of any
-    order.
+    order. With `keepdims`, the dimensions that go stay, with size 1.
 
     Raises
     ------
@@ -434,6 +435,7 @@ def reduce_max(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
 
     Where several elements are the greatest, they share the gradient in equal parts. NaN is greater than everything
     else, and what it was taken from then has the gradient NaN throughout. Both are as in PyTorch's ``amax``.
+    With `keepdims`, the dimensions that go stay, with size 1.
 
     Raises
     ------
@@ -495,7 +497,8 @@ def reduce_logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> 
     """Take log(sum(exp(x))) over `axis`, without overflow: an int, several of them, or all by default.
 
     It is -inf of nothing, and where all elements are -inf; these then have the gradient 0. Where it is inf, the
-    gradient is NaN for the infinite elements, 0 for the others. Integers are cast to the default float.
+    gradient is NaN for the infinite elements, 0 for the others. Integers are cast to the default float. With
+    `keepdims`, the dimensions that go stay, with size 1.
 
     Raises
     ------
@@ -516,6 +519,8 @@ def logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
 @front_door_for(ReduceAny)
 def reduce_any(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """Tell whether any boolean is true over `axis`: an int, several of them, or all by default. Of nothing, none is.
+
+    With `keepdims`, the dimensions that go stay, with size 1.
 
     Raises
     ------
