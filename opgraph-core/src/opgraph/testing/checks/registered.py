@@ -1,0 +1,89 @@
+"""How an op is found by its name."""
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import opgraph as og
+from opgraph.testing.case import Failed
+from opgraph.testing.check import Check
+
+SECONDS = 120  # for a process that imports all that one distribution has
+PROGRAM = """
+import json, sys
+import opgraph as og
+for name in sys.argv[1:]:
+    try:
+        found = og.registry.get(name)
+        said = f"{found.__module__}:{found.__qualname__}"
+    except BaseException as error:
+        said = f"{type(error).__name__}: {error}"
+    print("\\n" + json.dumps([name, said]), flush=True)
+"""
+
+
+class Registered(Check):
+    """The op's name leads to it, here and in a fresh process, and to its front door where it has one."""
+
+    name = "registered"
+
+    def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
+        name = op_class.name
+        if name not in og.registry.names():
+            raise Failed(
+                f"{name} is not registered; write an entry point of group opgraph.ops.v1 and install the package: "
+                f'"{name}" = "{_path(op_class)}"; or call og.register'
+            )
+        found = og.registry.get(name)
+        if found is not op_class:
+            raise Failed(f"{name} leads to {_path(found)}, not to {_path(op_class)}")
+        _check_front_door(op_class)
+        entries = og.registry.installed().get(name, [])
+        if entries and og.registry.distribution_of(name) is not None:
+            said = _in_fresh_process(entries[0].distribution).get(name, "nothing: the process ended before")
+            if said != _path(op_class):
+                raise Failed(f"in a fresh process, {name} leads to {said}, not to {_path(op_class)}")
+        return None
+
+
+def _check_front_door(op_class: type[og.Op]) -> None:
+    namespace, _, local = op_class.name.partition(".")
+    if local.startswith("_"):
+        return
+    door = og.front_door(op_class)
+    if getattr(getattr(og.ops, namespace), local) is not door:
+        raise Failed(f"og.ops.{namespace}.{local} is another function than the op's front door")
+    is_flat = local in og.registry.flat_names() and og.registry.get_flat(local) is door
+    if is_flat and getattr(og, local) is not door:
+        raise Failed(f"og.{local} is another function than the op's front door")
+
+
+@functools.cache
+def _in_fresh_process(distribution: str) -> Mapping[str, str]:
+    """Return what the names of a distribution lead to, asked in a process of its own."""
+    names = [name for name, entries in og.registry.installed().items() if entries[0].distribution == distribution]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *names],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"importing the ops of {distribution} takes more than {SECONDS} s") from error
+    said = {}
+    for line in done.stdout.splitlines():
+        try:
+            name, path = json.loads(line)
+        except ValueError:
+            continue  # what an op printed while it was imported
+        said[name] = path
+    return said
+
+
+def _path(found: object) -> str:
+    return f"{getattr(found, '__module__', '?')}:{getattr(found, '__qualname__', found)}"
