@@ -1,6 +1,7 @@
 """Reductions that undo a broadcast, wrong in one place."""
 
 import numpy as np
+from contract import Real, expect, refused
 
 import opgraph as og
 
@@ -11,6 +12,7 @@ class Scale(og.Op):
     inputs = ("x", "w")
 
     def infer(self, ins):
+        expect(ins, "f2", "f2")
         x, w = ins
         return (og.Spec(og.broadcast_shapes(x.shape, w.shape), x.dtype),)
 
@@ -22,6 +24,7 @@ class Scale(og.Op):
         yield og.Sample((rng.normal(size=(2, 3)), rng.normal(size=(1, 3))), id="row")
         yield og.Sample((rng.normal(size=(4, 5)), rng.normal(size=(4, 1))), id="column")
         yield og.Sample((rng.normal(size=(0, 3)), rng.normal(size=(1, 3))), id="empty")
+        yield refused(2)
 
 
 class ScaleUnreduced(Scale, name="mutants.scale_unreduced"):
@@ -89,6 +92,7 @@ class AddColumnEmpty(og.Op, name="mutants.add_column_empty"):
     info = og.OpInfo(reference=lambda x, b: x + b[:, None])
 
     def infer(self, ins):
+        expect(ins, "f2", "f1")
         x, b = ins
         if x.shape[0] is not None and b.shape[0] is not None and x.shape[0] != b.shape[0]:
             raise og.ShapeError(f"{x.shape} has not one row for each of {b.shape}")
@@ -110,7 +114,7 @@ class AddColumnEmpty(og.Op, name="mutants.add_column_empty"):
         yield og.Sample((rng.normal(size=(4, 3)), rng.normal(size=(2,))), raises=og.ShapeError, id="rows differ")
 
 
-class AddFlat(og.Elementwise, name="mutants.add_flat"):
+class AddFlat(Real, name="mutants.add_flat"):
     """Add two operands of one shape or shapes that broadcast: (…), (…) -> (…).
 
     There, a broadcast against another number of dimensions was not refused and gave wrong values: here
@@ -136,6 +140,7 @@ class AddFlat(og.Elementwise, name="mutants.add_flat"):
         yield og.Sample((rng.normal(size=(4, 1)), rng.normal(size=(4, 1))), id="column")
         yield og.Sample((rng.normal(size=(2, 3)), rng.normal(size=())), id="scalar")
         yield og.Sample((rng.normal(size=(0, 3)), rng.normal(size=(0, 3))), id="empty")
+        yield refused(2)
 
 
 class MatmulBatch(og.Op, name="mutants.matmul_batch"):
@@ -150,6 +155,7 @@ class MatmulBatch(og.Op, name="mutants.matmul_batch"):
     info = og.OpInfo(reference=np.matmul, multilinear=(0, 1))
 
     def infer(self, ins):
+        expect(ins, "f3", "f2")
         x, w = ins
         if None not in (x.shape[2], w.shape[0]) and x.shape[2] != w.shape[0]:
             raise og.ShapeError(f"{x.shape} @ {w.shape}: inner sizes differ")

@@ -1,11 +1,12 @@
 """Serialization, attributes that are clipped, registration, documentation and samples, wrong in one place."""
 
 import numpy as np
+from contract import Real, expect, refused
 
 import opgraph as og
 
 
-class Plain(og.Elementwise):
+class Plain(Real):
     """What the functions share here."""
 
     @classmethod
@@ -14,6 +15,7 @@ class Plain(og.Elementwise):
         yield og.Sample((rng.uniform(0.5, 2.0, (4, 1)),), {"alpha": 0.25}, id="alpha")
         yield og.Sample((rng.uniform(0.5, 2.0, ()),), id="scalar")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class Scaled(Plain):
@@ -85,7 +87,7 @@ class Curve:
         self.slope = slope
 
 
-class ByCurve(og.Elementwise, name="mutants.by_curve"):
+class ByCurve(Real, name="mutants.by_curve"):
     """Multiply by a curve's slope: (…) -> (…).
 
     There, what a layer had been made with was not written to the file at all.
@@ -108,6 +110,7 @@ class ByCurve(og.Elementwise, name="mutants.by_curve"):
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(4, 1)),), {"curve": Curve(0.5)}, id="flat")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class PoolClipped(og.Op, name="mutants.pool_clipped"):
@@ -122,6 +125,7 @@ class PoolClipped(og.Op, name="mutants.pool_clipped"):
     info = og.OpInfo(reference=lambda x, k=2: np.convolve(x, np.ones(k), "valid"), multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f1")
         (n,) = ins[0].shape
         if self.k < 1:
             raise og.ArgumentError(f"k={self.k} is not positive")
@@ -160,6 +164,7 @@ class PadsIgnored(og.Op, name="mutants.pads_ignored"):
     info = og.OpInfo(reference=lambda x, k=1: np.pad(x, k), multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f1")
         (n,) = ins[0].shape
         return (ins[0].with_shape((None if n is None else n + 2 * max(self.k, 0),)),)
 
@@ -245,14 +250,35 @@ def other_default(x, alpha=0.5):
     return og.apply(OtherDefault(alpha), *og.promote(x, floating=True))
 
 
-class ShapesUnsaid(Scaled, name="mutants.shapes_unsaid"):
-    """Multiply by alpha.
+class ShapesUnsaid(og.Op, name="mutants.shapes_unsaid"):
+    """Sum the pairs of neighbours.
 
-    There, the example in the documentation did not tell which of two meanings holds: here no shapes are given.
+    There, the example in the documentation did not tell which of two meanings holds: here nothing tells whether
+    the last one has a neighbour.
     """
 
     caught_by = "documented"
     source = "https://github.com/onnx/onnx/pull/7701"
+    info = og.OpInfo(reference=lambda x: x + np.roll(x, -1), multilinear=(0,))
+
+    def infer(self, ins):
+        expect(ins, "f1")
+        if ins[0].ndims != 1:
+            raise og.ShapeError(f"{ins[0].shape} is no vector")
+        return ins
+
+    def compute(self, ins, outs):
+        np.add(ins[0], np.roll(ins[0], -1), out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        (g,) = cotangents
+        return (g + og.roll(g, 1, 0),)
+
+    @classmethod
+    def samples(cls, rng):
+        for size in (3, 1, 0):
+            yield og.Sample((rng.normal(size=size),), id=str(size))
+        yield refused()
 
 
 class SquareAlone(og.Op, name="mutants.square_alone"):
@@ -267,6 +293,7 @@ class SquareAlone(og.Op, name="mutants.square_alone"):
     info = og.OpInfo(reference=lambda x, y: x @ y.T, multilinear=(0, 1))
 
     def infer(self, ins):
+        expect(ins, "f2", "f2")
         x, y = ins
         if None not in (x.shape[1], y.shape[1]) and x.shape[1] != y.shape[1]:
             raise og.ShapeError(f"{x.shape} and {y.shape}: the sizes of k differ")

@@ -1,6 +1,7 @@
 """Indices that repeat, are negative or run backwards, wrong in one place."""
 
 import numpy as np
+from contract import expect, refused
 
 import opgraph as og
 
@@ -11,6 +12,7 @@ class Take(og.Op):
     inputs = ("x", "index")
 
     def infer(self, ins):
+        expect(ins, "f*", "iu*")
         x, index = ins
         if index.dtype.kind not in "iu":
             raise og.DtypeError(f"an index is an integer, not {index.dtype}")
@@ -112,6 +114,7 @@ class FillTwice(og.Op, name="mutants.fill_twice"):
     info = og.OpInfo(reference=_filled)
 
     def infer(self, ins):
+        expect(ins, "f1", "f0", "iu1")
         return (ins[0],)
 
     def compute(self, ins, outs):
@@ -130,6 +133,7 @@ class FillTwice(og.Op, name="mutants.fill_twice"):
         yield og.Sample((rng.normal(size=4), rng.normal(), np.array([2, 0, 2])), id="repeated")
         yield og.Sample((rng.normal(size=1), rng.normal(), np.array([0])), id="all")
         yield og.Sample((rng.normal(size=3), rng.normal(), np.zeros(0, np.int64)), id="none")
+        yield refused(3)
 
 
 def _stitched(rows, index, size):
@@ -152,6 +156,7 @@ class StitchOverwritten(og.Op, name="mutants.stitch_overwritten"):
     info = og.OpInfo(reference=lambda x, index, size=4: _stitched(x, index, size), multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f1", "iu1")
         return (ins[0].with_shape((self.size,)),)
 
     def compute(self, ins, outs):
@@ -168,6 +173,7 @@ class StitchOverwritten(og.Op, name="mutants.stitch_overwritten"):
         yield og.Sample((rng.normal(size=3), np.array([2, 4, 2])), {"size": 5}, id="repeated")
         yield og.Sample((rng.normal(size=1), np.array([1])), id="one")
         yield og.Sample((rng.normal(size=0), np.zeros(0, np.int64)), id="none")
+        yield refused(2)
 
 
 class EveryOther(og.Op, name="mutants.every_other"):
@@ -182,6 +188,7 @@ class EveryOther(og.Op, name="mutants.every_other"):
     info = og.OpInfo(reference=lambda x, backwards=False: x[:: -2 if backwards else 2], multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f1")
         (n,) = ins[0].shape
         return (ins[0].with_shape((None if n is None else (n + 1) // 2,)),)
 
@@ -197,6 +204,7 @@ class EveryOther(og.Op, name="mutants.every_other"):
         yield og.Sample((rng.normal(size=6),), {"backwards": True}, id="backwards")
         yield og.Sample((rng.normal(size=1),), id="one")
         yield og.Sample((rng.normal(size=0),), id="empty")
+        yield refused()
 
 
 class Spaced(og.Op, name="mutants._spaced"):
@@ -232,6 +240,7 @@ class SortBack(og.Op, name="mutants.sort_back"):
     info = og.OpInfo(reference=np.sort)
 
     def infer(self, ins):
+        expect(ins, "f1")
         return ins
 
     def compute(self, ins, outs):
@@ -246,3 +255,4 @@ class SortBack(og.Op, name="mutants.sort_back"):
         yield og.Sample((rng.normal(size=1),), id="one")
         yield og.Sample((np.array([0.5, -1.0, 0.0]),), id="three")
         yield og.Sample((rng.normal(size=0),), id="empty")
+        yield refused()

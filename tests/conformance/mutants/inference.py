@@ -1,6 +1,7 @@
 """Static inference with sizes that are not known, wrong in one place; empty inputs."""
 
 import numpy as np
+from contract import expect, refused
 
 import opgraph as og
 
@@ -18,6 +19,7 @@ class BroadcastCollapsed(og.Op, name="mutants.broadcast_collapsed"):
     info = og.OpInfo(reference=np.add)
 
     def infer(self, ins):
+        expect(ins, "f2", "f2")
         x, y = ins
         if x.ndims != y.ndims:
             raise og.ShapeError(f"{x.shape} and {y.shape} have not as many dimensions")
@@ -50,12 +52,13 @@ class BroadcastByMaximum(og.Op, name="mutants.broadcast_by_maximum"):
     There, sizes were broadcast by taking the greater one, where 1 has to give way to 0.
     """
 
-    caught_by = "infer"
+    caught_by = "reference"
     source = "https://github.com/pymc-devs/pytensor/issues/564"
     inputs = ("x", "y")
     info = og.OpInfo(reference=np.multiply, multilinear=(0, 1))
 
     def infer(self, ins):
+        expect(ins, "f1", "f1")
         (m,), (n,) = ins[0].shape, ins[1].shape
         if None in (m, n):
             return (ins[0].with_shape((None,)),)
@@ -90,6 +93,7 @@ class JoinedAsOne(og.Op, name="mutants.joined_as_one"):
     info = og.OpInfo(reference=lambda x, y: np.concatenate([x, y]), multilinear=())
 
     def infer(self, ins):
+        expect(ins, "f1", "f1")
         n, m = (1 if spec.shape[0] is None else spec.shape[0] for spec in ins)
         if ins[0].shape[0] is None and ins[1].shape[0] is None:
             return (ins[0].with_shape((None,)),)
@@ -106,6 +110,7 @@ class JoinedAsOne(og.Op, name="mutants.joined_as_one"):
         yield og.Sample((rng.normal(size=2), rng.normal(size=3)), id="two")
         yield og.Sample((rng.normal(size=1), rng.normal(size=4)), id="one")
         yield og.Sample((np.zeros(0), np.ones(3)), id="empty")
+        yield refused(2)
 
 
 class Squeezed(og.Op, name="mutants.squeezed"):
@@ -119,6 +124,7 @@ class Squeezed(og.Op, name="mutants.squeezed"):
     info = og.OpInfo(reference=lambda x: x[0] if len(x) == 1 else x, multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f2")
         (x,) = ins
         return (x.with_shape(x.shape[1:]) if x.shape[0] == 1 else x,)
 
@@ -133,6 +139,7 @@ class Squeezed(og.Op, name="mutants.squeezed"):
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(1, 4)),), id="row")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class CheckedLate(og.Op, name="mutants.checked_late"):
@@ -147,6 +154,7 @@ class CheckedLate(og.Op, name="mutants.checked_late"):
     info = og.OpInfo(reference=np.multiply, multilinear=(0, 1))
 
     def infer(self, ins):
+        expect(ins, "f1", "f1")
         x, y = ins
         return (y if x.shape[0] is None else x,)
 
@@ -174,11 +182,12 @@ class CumsumOfNothing(og.Op, name="mutants.cumsum_of_nothing"):
     There, the backward pass took a last element that an empty dimension has not.
     """
 
-    caught_by = "vjp_full"
+    caught_by = "purity"
     source = "https://github.com/pytorch/pytorch/issues/31515"
     info = og.OpInfo(reference=lambda x: np.cumsum(x, axis=-1), multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f2")
         return ins
 
     def compute(self, ins, outs):
@@ -193,6 +202,7 @@ class CumsumOfNothing(og.Op, name="mutants.cumsum_of_nothing"):
         yield og.Sample((rng.normal(size=(4, 1)),), id="column")
         yield og.Sample((np.zeros((0, 3)),), id="no rows")
         yield og.Sample((np.zeros((2, 0)),), id="no columns")
+        yield refused()
 
 
 class SumOfRest(og.Op, name="mutants._sum_of_rest"):
@@ -222,6 +232,7 @@ class GreatestOfNone(og.Op, name="mutants.greatest_of_none"):
     info = og.OpInfo(reference=lambda x: x - np.max(x, initial=-np.inf), tie_policy="first")
 
     def infer(self, ins):
+        expect(ins, "f2")
         return ins
 
     def compute(self, ins, outs):
@@ -236,3 +247,4 @@ class GreatestOfNone(og.Op, name="mutants.greatest_of_none"):
         yield og.Sample((np.array([[0.5, 3.0, -1.5], [2.0, -0.25, 1.0]]),), id="matrix")
         yield og.Sample((np.array([[0.5], [-3.0], [1.5], [2.0]]),), id="column")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()

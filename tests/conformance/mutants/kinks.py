@@ -1,6 +1,7 @@
 """Ties and kinks, wrong in one place."""
 
 import numpy as np
+from contract import Real, expect, refused
 
 import opgraph as og
 
@@ -16,6 +17,7 @@ class MaxOfRow(og.Op, name="mutants.max_of_row"):
     info = og.OpInfo(reference=lambda x: np.max(x, axis=1), tie_policy="split")
 
     def infer(self, ins):
+        expect(ins, "f2")
         n, m = ins[0].shape
         if m == 0:
             raise og.ShapeError(f"{ins[0].shape} has no elements in a row")
@@ -37,7 +39,7 @@ class MaxOfRow(og.Op, name="mutants.max_of_row"):
         yield og.Sample((np.zeros((3, 0)),), raises=og.ShapeError, id="of nothing")
 
 
-class GreaterOf(og.Elementwise, name="mutants.greater_of"):
+class GreaterOf(Real, name="mutants.greater_of"):
     """Take the greater of two, equal ones sharing the gradient: (…), (…) -> (…).
 
     There, both of two equal operands got the whole gradient.
@@ -63,9 +65,10 @@ class GreaterOf(og.Elementwise, name="mutants.greater_of"):
         yield og.Sample((np.array([[1.0], [2.0], [-1.0], [0.5]]), np.array(0.75)), id="broadcast")
         yield og.Sample((np.array([1.0, 2.0, -3.0]), np.array([1.0, 0.5, -3.0])), id="tie")
         yield og.Sample((np.zeros((0, 3)), np.ones((1, 3))), id="empty")
+        yield refused(2)
 
 
-class Saturate(og.Elementwise, name="mutants.saturate"):
+class Saturate(Real, name="mutants.saturate"):
     """Keep numbers between 0 and 1: (…) -> (…).
 
     There, the gradient exactly on the upper border came neither from inside nor from outside, but from zeros
@@ -91,6 +94,7 @@ class Saturate(og.Elementwise, name="mutants.saturate"):
         yield og.Sample((np.array([[0.5], [1.25], [-1.0], [0.0]]),), id="lower border")
         yield og.Sample((np.array([1.0, 0.25]),), id="upper border")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class SafeNorm(og.Op, name="mutants.safe_norm"):
@@ -104,6 +108,7 @@ class SafeNorm(og.Op, name="mutants.safe_norm"):
     info = og.OpInfo(reference=lambda x: np.sqrt(np.sum(x * x, axis=1)), kinks=(0.0,))
 
     def infer(self, ins):
+        expect(ins, "f2")
         return (ins[0].with_shape(ins[0].shape[:1]),)
 
     def compute(self, ins, outs):
@@ -119,9 +124,10 @@ class SafeNorm(og.Op, name="mutants.safe_norm"):
         yield og.Sample((rng.uniform(0.5, 2.0, (4, 1)),), id="one column")
         yield og.Sample((np.array([[0.0, 0.0, 0.0], [1.0, -2.0, 2.0]]),), id="zero")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
-class LeakyFromOutput(og.Elementwise, name="mutants.leaky_from_output"):
+class LeakyFromOutput(Real, name="mutants.leaky_from_output"):
     """Multiply negative numbers by a slope: (…) -> (…).
 
     There, the gradient told by the output's sign which side of 0 the input was on, which a negative slope
@@ -149,9 +155,10 @@ class LeakyFromOutput(og.Elementwise, name="mutants.leaky_from_output"):
         yield og.Sample((-x[:, :1],), {"slope": -2.0}, id="negative slope")
         yield og.Sample((x[0, 0],), {"slope": 0.5}, id="scalar")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
-class EluFromOutput(og.Elementwise, name="mutants.elu_from_output"):
+class EluFromOutput(Real, name="mutants.elu_from_output"):
     """Take alpha * (exp(x) - 1) of negative numbers: (…) -> (…).
 
     There, the backward pass looked at the output to tell the sides apart, wrong for a negative alpha.
@@ -181,6 +188,7 @@ class EluFromOutput(og.Elementwise, name="mutants.elu_from_output"):
         yield og.Sample((-x[:, :1],), {"alpha": -2.0}, id="negative alpha")
         yield og.Sample((x[0, 0],), {"alpha": 0.5}, id="scalar")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 def _huber(x, y, delta=1.0):
@@ -188,7 +196,7 @@ def _huber(x, y, delta=1.0):
     return np.where(distance <= delta, 0.5 * distance**2, delta * (distance - 0.5 * delta))
 
 
-class HuberSigned(og.Elementwise, name="mutants.huber_signed"):
+class HuberSigned(Real, name="mutants.huber_signed"):
     """Take Huber's loss of the difference: (…), (…) -> (…).
 
     There, the difference was compared with the threshold as it is, not by its size.
@@ -217,9 +225,10 @@ class HuberSigned(og.Elementwise, name="mutants.huber_signed"):
         yield og.Sample((x, np.zeros((2, 3))), id="matrix")
         yield og.Sample((x[:, :1], np.array(0.1)), {"delta": 0.5}, id="column")
         yield og.Sample((np.zeros((0, 3)), np.zeros((1, 3))), id="empty")
+        yield refused(2)
 
 
-class SmoothL1Jump(og.Elementwise, name="mutants.smooth_l1_jump"):
+class SmoothL1Jump(Real, name="mutants.smooth_l1_jump"):
     """Take the absolute value, rounded within beta of 0: (…) -> (…).
 
     There, the threshold became a parameter while the two pieces stayed as they were, so that they no longer
@@ -244,3 +253,4 @@ class SmoothL1Jump(og.Elementwise, name="mutants.smooth_l1_jump"):
         yield og.Sample((np.array([[0.25, 2.5, -0.5], [-3.0, 0.75, 1.75]]),), id="matrix")
         yield og.Sample((np.array([[0.3], [-0.2], [0.8], [-2.0]]),), {"beta": 0.5}, id="column")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()

@@ -3,6 +3,7 @@
 import ctypes
 
 import numpy as np
+from contract import Real, expect, refused
 
 import opgraph as og
 
@@ -11,6 +12,7 @@ class Shaped(og.Op):
     """What the ops share here whose output is like their input."""
 
     def infer(self, ins):
+        expect(ins, "f*")
         return (ins[0],)
 
     @classmethod
@@ -19,6 +21,7 @@ class Shaped(og.Op):
         yield og.Sample((rng.normal(size=(4, 1)),), id="column")
         yield og.Sample((rng.normal(size=5),), id="vector")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 _squashed = {}
@@ -97,6 +100,7 @@ class TransposedOnce(og.Op, name="mutants.transposed_once"):
     info = og.OpInfo(reference=np.transpose, multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f2")
         n, m = ins[0].shape
         return (ins[0].with_shape((m, n)),)
 
@@ -114,6 +118,7 @@ class TransposedOnce(og.Op, name="mutants.transposed_once"):
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(4, 1)),), id="column")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class IdentityOfReal(og.Elementwise, name="mutants.identity_of_real"):
@@ -123,10 +128,15 @@ class IdentityOfReal(og.Elementwise, name="mutants.identity_of_real"):
     the view gives the input, though it need not be whole.
     """
 
-    caught_by = "reference"
+    caught_by = "compiled"
     source = "https://github.com/Theano/Theano/pull/1832"
     floating = False
     info = og.OpInfo(reference=lambda x: np.floor(x).astype(x.dtype))
+
+    def dtypes(self, *ins):
+        if ins[0].kind not in "iuf":
+            raise og.DtypeError(f"takes real numbers, not {ins[0]}")
+        return ins[0]
 
     def view(self, ins):
         return ins if ins[0].dtype.kind in "iuf" and ins[0].dtype.itemsize >= 4 else None
@@ -142,6 +152,7 @@ class IdentityOfReal(og.Elementwise, name="mutants.identity_of_real"):
         yield og.Sample((rng.integers(-9, 9, (2, 3)),), id="integers")
         yield og.Sample((rng.integers(-9, 9, (4, 1)) + 0.5,), id="floats")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 def write_zero_mean(x):
@@ -188,7 +199,7 @@ class CentreCotangent(Shaped, name="mutants.centre_cotangent"):
         return (og.apply(CentreInput(), cotangents[0]),)
 
 
-class SwishInPlace(og.Elementwise, name="mutants.swish_in_place"):
+class SwishInPlace(Real, name="mutants.swish_in_place"):
     """Multiply x by its logistic function: (…) -> (…).
 
     There, a result was wrong where its memory was an operand's, and nothing said so.
@@ -213,9 +224,10 @@ class SwishInPlace(og.Elementwise, name="mutants.swish_in_place"):
     @classmethod
     def samples(cls, rng):
         yield from Shaped.samples.__func__(cls, rng)
+        yield refused()
 
 
-class ChooseInPlace(og.Elementwise, name="mutants.choose_in_place"):
+class ChooseInPlace(Real, name="mutants.choose_in_place"):
     """Take the mean of two where they have one sign, else 0: (…), (…) -> (…).
 
     There, an operation into the memory of one of its operands was accepted and gave garbage.
@@ -244,9 +256,10 @@ class ChooseInPlace(og.Elementwise, name="mutants.choose_in_place"):
         yield og.Sample((x[:, :1], y[:1, :]), id="broadcast")
         yield og.Sample((x[0, 0], y[0, 0]), id="scalar")
         yield og.Sample((np.zeros((0, 3)), np.ones((1, 3))), id="empty")
+        yield refused(2)
 
 
-class RatioUnfilled(og.Elementwise, name="mutants.ratio_unfilled"):
+class RatioUnfilled(Real, name="mutants.ratio_unfilled"):
     """Divide x by y, 0 where y is 0: (…), (…) -> (…).
 
     There, some of the output was not written, and held what had been in its memory.
@@ -273,8 +286,9 @@ class RatioUnfilled(og.Elementwise, name="mutants.ratio_unfilled"):
         x = rng.uniform(0.5, 2.0, (2, 3))
         yield og.Sample((x, rng.uniform(0.5, 2.0, (2, 3))), id="matrix")
         yield og.Sample((x, np.array([2.0, 1.0, 0.5])), id="broadcast")
-        yield og.Sample((np.array([1.5, -2.0]), np.array([2, 0])), id="a zero")
+        yield og.Sample((np.array([1.5, -2.0]), np.array([2.0, 0.0])), id="a zero")
         yield og.Sample((np.zeros((0, 3)), np.ones((1, 3))), id="empty")
+        yield refused(2)
 
 
 class DotUnfilled(og.Op, name="mutants.dot_unfilled"):
@@ -289,6 +303,7 @@ class DotUnfilled(og.Op, name="mutants.dot_unfilled"):
     info = og.OpInfo(reference=np.matmul, multilinear=(0, 1))
 
     def infer(self, ins):
+        expect(ins, "f2", "f1")
         a, x = ins
         if None not in (a.shape[1], x.shape[0]) and a.shape[1] != x.shape[0]:
             raise og.ShapeError(f"{a.shape} @ {x.shape}: inner sizes differ")
@@ -321,6 +336,7 @@ class RowsByStride(og.Op, name="mutants.rows_by_stride"):
     info = og.OpInfo(reference=lambda x: np.sum(x, axis=1), multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f2")
         return (ins[0].with_shape(ins[0].shape[:1]),)
 
     def compute(self, ins, outs):
@@ -335,9 +351,10 @@ class RowsByStride(og.Op, name="mutants.rows_by_stride"):
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(4, 1)),), id="column")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
-class CentredBlock(og.Elementwise, name="mutants.centred_block"):
+class CentredBlock(Real, name="mutants.centred_block"):
     """Divide by the greatest absolute value of all: (…) -> (…).
 
     There, the result of an operation on tiles was other than that on the whole: here each tile has a greatest
@@ -365,15 +382,16 @@ class CentredBlock(og.Elementwise, name="mutants.centred_block"):
         yield og.Sample((np.array([[0.5], [-3.0], [1.5], [2.0]]),), id="column")
         yield og.Sample((np.array(2.5),), id="scalar")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
-class RampTiled(og.Elementwise, name="mutants.ramp_tiled"):
+class RampTiled(Real, name="mutants.ramp_tiled"):
     """Add to each row its number: (n, …) -> (n, …).
 
     There, a tiled kernel wrote other elements than its tile's: here each tile counts its rows from 0.
     """
 
-    caught_by = "compiled"
+    caught_by = "purity"
     source = "https://github.com/floneum/kalosm/pull/459"
     inplace = True
     info = og.OpInfo(reference=lambda x: x + np.arange(len(x)).reshape(-1, *(1,) * (x.ndim - 1)))
@@ -418,6 +436,7 @@ class TailForgotten(Shaped, name="mutants.tail_forgotten"):
     def samples(cls, rng):
         yield from super().samples(rng)
         yield og.Sample((rng.normal(size=(9, 50)),), id="large")
+        yield refused()
 
 
 class CosineOf64(og.Op, name="mutants._cosine_of_64"):
@@ -440,7 +459,7 @@ class CosineOf64(og.Op, name="mutants._cosine_of_64"):
         return (h * og.cos(x), -(h * g * og.sin(x)))
 
 
-class FirstOfRow(og.Elementwise, name="mutants.first_of_row"):
+class FirstOfRow(Real, name="mutants.first_of_row"):
     """Square each element: (…) -> (…).
 
     There, a value without dimensions was not taken where one with dimensions was.
@@ -463,3 +482,4 @@ class FirstOfRow(og.Elementwise, name="mutants.first_of_row"):
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(4, 1)),), id="column")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()

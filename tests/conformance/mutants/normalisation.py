@@ -1,6 +1,7 @@
 """Normalisations whose gradients lack a term, and degrees of freedom."""
 
 import numpy as np
+from contract import expect
 
 import opgraph as og
 
@@ -26,6 +27,7 @@ class ScaledNorm(og.Op, name="mutants.scaled_norm"):
     )
 
     def infer(self, ins):
+        expect(ins, "f2", "f1")
         x, scale = ins
         if x.shape[0] == 0:
             raise og.ShapeError(f"{x.shape} has nothing to normalise")
@@ -66,6 +68,7 @@ class RmsNorm(og.Op, name="mutants.rms_norm"):
     info = og.OpInfo(reference=lambda x, epsilon=1e-6: x / np.sqrt(np.mean(x * x, axis=1, keepdims=True) + epsilon))
 
     def infer(self, ins):
+        expect(ins, "f2")
         _check_row(ins[0].shape)
         return ins
 
@@ -97,6 +100,7 @@ class NormalizeEpsilon(og.Op, name="mutants.normalize_epsilon"):
     info = og.OpInfo(reference=lambda x, epsilon=1e-5: x / (np.sqrt(np.sum(x * x, axis=1, keepdims=True)) + epsilon))
 
     def infer(self, ins):
+        expect(ins, "f2")
         return ins
 
     def compute(self, ins, outs):
@@ -129,6 +133,7 @@ class LayerNormTwice(og.Op, name="mutants.layer_norm_twice"):
     )
 
     def infer(self, ins):
+        expect(ins, "f2")
         _check_row(ins[0].shape)
         return ins
 
@@ -164,6 +169,7 @@ class ResidualNorm(og.Op, name="mutants.residual_norm"):
     info = og.OpInfo(reference=lambda x, residual: (x + residual, np.logaddexp(x + residual, 0.0)))
 
     def infer(self, ins):
+        expect(ins, "f2", "f2")
         x, residual = ins
         if not x.shape.compatible_with(residual.shape):
             raise og.ShapeError(f"{x.shape} and {residual.shape} differ")
@@ -200,6 +206,7 @@ class StdIgnoresDdof(og.Op, name="mutants.std_ignores_ddof"):
     info = og.OpInfo(reference=lambda x, ddof=0: np.std(x, axis=1, ddof=ddof))
 
     def infer(self, ins):
+        expect(ins, "f2")
         (x,) = ins
         if x.shape[1] is not None and x.shape[1] <= self.ddof:
             raise og.ShapeError(f"{x.shape[1]} elements leave no freedom beside ddof={self.ddof}")
@@ -232,6 +239,7 @@ class VarianceGradientBiased(og.Op, name="mutants.variance_gradient_biased"):
     info = og.OpInfo(reference=lambda x: np.var(x, axis=1, ddof=1))
 
     def infer(self, ins):
+        expect(ins, "f2")
         (x,) = ins
         if x.shape[1] is not None and x.shape[1] < 2:
             raise og.ShapeError(f"{x.shape}: two elements in a row are the least")
@@ -263,6 +271,7 @@ class MovingVariance(og.Op, name="mutants.moving_variance"):
     info = og.OpInfo(reference=lambda x: (x - x.mean(0), x.var(0, ddof=1)))
 
     def infer(self, ins):
+        expect(ins, "f2")
         (x,) = ins
         if x.shape[0] is not None and x.shape[0] < 2:
             raise og.ShapeError(f"{x.shape}: two rows are the least")

@@ -1,11 +1,12 @@
 """Cotangents that are not passed on, and second order wrong while the first is right."""
 
 import numpy as np
+from contract import Real, expect, refused
 
 import opgraph as og
 
 
-class Smooth(og.Elementwise):
+class Smooth(Real):
     """What the functions share here: values that lie anywhere."""
 
     @classmethod
@@ -14,6 +15,7 @@ class Smooth(og.Elementwise):
         yield og.Sample((rng.normal(size=(4, 1)),), id="column")
         yield og.Sample((rng.normal(size=()),), id="scalar")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class ScoresIgnored(Smooth, name="mutants.scores_ignored"):
@@ -61,6 +63,7 @@ class BothNeeded(og.Op, name="mutants.both_needed"):
     info = og.OpInfo(reference=lambda x: (np.sin(x), np.cos(x)))
 
     def infer(self, ins):
+        expect(ins, "f*")
         return (ins[0], ins[0])
 
     def compute(self, ins, outs):
@@ -76,7 +79,7 @@ class BothNeeded(og.Op, name="mutants.both_needed"):
         return Smooth.samples.__func__(cls, rng)
 
 
-class TooManyReturned(og.Elementwise, name="mutants.too_many_returned"):
+class TooManyReturned(Real, name="mutants.too_many_returned"):
     """Raise to the power of `exponent`: (…) -> (…).
 
     There, the backward pass returned as many gradients as the forward pass had arguments of another version.
@@ -98,6 +101,7 @@ class TooManyReturned(og.Elementwise, name="mutants.too_many_returned"):
         yield og.Sample((rng.uniform(0.5, 2.0, (2, 3)),), id="matrix")
         yield og.Sample((rng.uniform(0.5, 2.0, (4, 1)),), {"exponent": -0.5}, id="root")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class CrossEntropy(og.Op, name="mutants.cross_entropy"):
@@ -119,6 +123,7 @@ class CrossEntropy(og.Op, name="mutants.cross_entropy"):
     )
 
     def infer(self, ins):
+        expect(ins, "f2", "f2")
         x, t = ins
         if not x.shape.compatible_with(t.shape):
             raise og.ShapeError(f"{x.shape} and {t.shape} differ")
@@ -150,7 +155,7 @@ class CrossEntropy(og.Op, name="mutants.cross_entropy"):
         yield og.Sample((np.zeros((2, 3)), np.zeros((2, 4))), raises=og.ShapeError, id="differ")
 
 
-class LogSecond(og.Elementwise, name="mutants.log_second"):
+class LogSecond(Real, name="mutants.log_second"):
     """Take the natural logarithm: (…) -> (…).
 
     There, the gradient's gradient was given for the wrong one of its operands: what arrives at the first
@@ -172,6 +177,7 @@ class LogSecond(og.Elementwise, name="mutants.log_second"):
         yield og.Sample((rng.uniform(0.5, 2.0, (2, 3)),), id="matrix")
         yield og.Sample((rng.uniform(0.5, 2.0, (4, 1)),), id="column")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class LogBack(og.Op, name="mutants._log_back"):
@@ -202,6 +208,7 @@ class PickDetached(og.Op, name="mutants.pick_detached"):
     info = og.OpInfo(reference=lambda x, index: x[index] ** 2)
 
     def infer(self, ins):
+        expect(ins, "f1", "iu1")
         x, index = ins
         if index.dtype.kind not in "iu":
             raise og.DtypeError(f"an index is an integer, not {index.dtype}")
@@ -234,6 +241,7 @@ class ProductTwoZeros(og.Op, name="mutants.product_two_zeros"):
     info = og.OpInfo(reference=np.prod)
 
     def infer(self, ins):
+        expect(ins, "f1")
         return (ins[0].with_shape(()),)
 
     def compute(self, ins, outs):
@@ -248,6 +256,7 @@ class ProductTwoZeros(og.Op, name="mutants.product_two_zeros"):
         yield og.Sample((np.array([2.0, 0.0, 3.0, 0.0]),), id="two zeros")
         yield og.Sample((rng.normal(size=1),), id="one")
         yield og.Sample((np.zeros(0),), id="empty")
+        yield refused()
 
 
 class OthersProduct(og.Op, name="mutants._others_product"):

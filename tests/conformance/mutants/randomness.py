@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+from contract import expect, refused
 
 import opgraph as og
 
@@ -19,6 +20,7 @@ class Dropout(og.Op):
     rate: float = 0.5
 
     def infer(self, ins):
+        expect(ins, "f*", "u1")
         x, key = ins
         if not 0 <= self.rate < 1:
             raise og.ArgumentError(f"rate {self.rate} is not from 0 up to 1")
@@ -68,7 +70,7 @@ class DropoutUnmasked(Dropout, name="mutants.dropout_unmasked"):
     There, the backward pass scaled, but did not drop.
     """
 
-    caught_by = "adjoint"
+    caught_by = "exact_int"
     source = "https://github.com/ddbourgin/numpy-ml/issues/94"
     info = og.OpInfo(reference=_dropout, multilinear=(0,))
 
@@ -117,6 +119,7 @@ class MaskRedrawn(og.Op, name="mutants.mask_redrawn"):
     hidden = 1
 
     def infer(self, ins):
+        expect(ins, "f*")
         return (ins[0], ins[0].with_dtype(np.bool))
 
     def compute(self, ins, outs):
@@ -132,6 +135,7 @@ class MaskRedrawn(og.Op, name="mutants.mask_redrawn"):
         yield og.Sample((rng.normal(size=(1, 6)),), id="row")
         yield og.Sample((rng.normal(size=8),), id="vector")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class JitterUnseeded(og.Op, name="mutants.jitter_unseeded"):
@@ -145,6 +149,7 @@ class JitterUnseeded(og.Op, name="mutants.jitter_unseeded"):
     inputs = ("x", "key")
 
     def infer(self, ins):
+        expect(ins, "f2", "u1")
         return (ins[0],)
 
     def compute(self, ins, outs):
@@ -160,6 +165,7 @@ class JitterUnseeded(og.Op, name="mutants.jitter_unseeded"):
         yield og.Sample((rng.normal(size=(2, 3)), key), id="matrix")
         yield og.Sample((rng.normal(size=(1, 5)), key), id="row")
         yield og.Sample((np.zeros((0, 3)), key), id="empty")
+        yield refused(2)
 
 
 class ColoursSeeded(og.Op, name="mutants.colours_seeded"):
@@ -174,6 +180,7 @@ class ColoursSeeded(og.Op, name="mutants.colours_seeded"):
     info = og.OpInfo(reference=lambda label: np.random.RandomState(7).random_sample((8, 3))[label % 8])
 
     def infer(self, ins):
+        expect(ins, "iu*")
         if ins[0].dtype.kind not in "iu":
             raise og.DtypeError(f"labels are integers, not {ins[0].dtype}")
         return (og.Spec((*ins[0].shape, 3), np.float64),)

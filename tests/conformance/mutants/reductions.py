@@ -1,6 +1,7 @@
 """Axes and kept dimensions, wrong in one place."""
 
 import numpy as np
+from contract import expect, refused
 
 import opgraph as og
 
@@ -19,6 +20,7 @@ class Reduction(og.Op):
         return (self.axis % ndims,)
 
     def infer(self, ins):
+        expect(ins, "f*")
         (x,) = ins
         axes = self.axes(x.ndims)
         kept = [1 if i in axes else n for i, n in enumerate(x.shape)]
@@ -124,6 +126,7 @@ class ProductQuotient(og.Op, name="mutants.product_quotient"):
     info = og.OpInfo(reference=lambda x: np.prod(x, axis=-1))
 
     def infer(self, ins):
+        expect(ins, "f2")
         return (ins[0].with_shape(ins[0].shape[:-1]),)
 
     def compute(self, ins, outs):
@@ -139,6 +142,7 @@ class ProductQuotient(og.Op, name="mutants.product_quotient"):
         yield og.Sample((rng.uniform(0.5, 2.0, (4, 1)),), id="one factor")
         yield og.Sample((np.array([[2.0, 0.0, -1.5], [0.5, -3.0, 1.25]]),), id="a zero")
         yield og.Sample((rng.normal(size=(0, 3)),), id="empty")
+        yield refused()
 
 
 class CumsumFlip(og.Op, name="mutants.cumsum_flip"):
@@ -154,6 +158,7 @@ class CumsumFlip(og.Op, name="mutants.cumsum_flip"):
     info = og.OpInfo(reference=lambda x, axis=0: np.cumsum(x, axis=axis), multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f*")
         if not -ins[0].ndims <= self.axis < ins[0].ndims:
             raise og.ArgumentError(f"axis {self.axis} is out of range for {ins[0].ndims} dimensions")
         return ins

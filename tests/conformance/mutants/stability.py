@@ -1,11 +1,12 @@
 """Formulas that are right on paper, and not in floating point."""
 
 import numpy as np
+from contract import Real, expect, refused
 
 import opgraph as og
 
 
-class Softplus(og.Elementwise, name="mutants.softplus"):
+class Softplus(Real, name="mutants.softplus"):
     """Take log(1 + exp(x)): (…) -> (…).
 
     There, the exponential overflowed for large numbers, whose result is the number itself.
@@ -32,6 +33,7 @@ class Softplus(og.Elementwise, name="mutants.softplus"):
         yield og.Sample((np.array([[1000.0], [-3.0], [40.0], [0.5]]),), id="large")
         yield og.Sample((rng.normal(size=()),), id="scalar")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class LogSoftmaxQuotient(og.Op, name="mutants.log_softmax_quotient"):
@@ -45,6 +47,7 @@ class LogSoftmaxQuotient(og.Op, name="mutants.log_softmax_quotient"):
     info = og.OpInfo(reference=lambda x: x - np.logaddexp.reduce(x, axis=1, keepdims=True))
 
     def infer(self, ins):
+        expect(ins, "f2")
         if ins[0].shape[1] == 0:
             raise og.ShapeError(f"{ins[0].shape} has no elements in a row")
         return ins
@@ -81,6 +84,7 @@ class VarianceOfMoments(og.Op, name="mutants.variance_of_moments"):
     info = og.OpInfo(reference=lambda x: np.var(x, axis=1))
 
     def infer(self, ins):
+        expect(ins, "f2")
         if ins[0].shape[1] == 0:
             raise og.ShapeError(f"{ins[0].shape} has no elements in a row")
         return (ins[0].with_shape(ins[0].shape[:1]),)
@@ -103,7 +107,7 @@ class VarianceOfMoments(og.Op, name="mutants.variance_of_moments"):
         yield og.Sample((np.zeros((3, 0)),), raises=og.ShapeError, id="of nothing")
 
 
-class ExpLessOne(og.Elementwise, name="mutants.exp_less_one"):
+class ExpLessOne(Real, name="mutants.exp_less_one"):
     """Take exp(x) - 1, exact where x is small: (…) -> (…).
 
     There, the difference was taken as it stands, which loses a small x beside the 1.
@@ -125,9 +129,10 @@ class ExpLessOne(og.Elementwise, name="mutants.exp_less_one"):
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((np.array([[1e-12], [-3e-10], [2e-11], [5e-9]]),), id="small")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
-class LogOneLessExp(og.Elementwise, name="mutants.log_one_less_exp"):
+class LogOneLessExp(Real, name="mutants.log_one_less_exp"):
     """Take log(1 - exp(x)) of negative numbers: (…) -> (…).
 
     There, the gradient was inaccurate near 0, where 1 - exp(x) is a difference of nearly equal numbers.
@@ -149,11 +154,12 @@ class LogOneLessExp(og.Elementwise, name="mutants.log_one_less_exp"):
     @classmethod
     def samples(cls, rng):
         yield og.Sample((rng.uniform(-3.0, -0.5, (2, 3)),), id="matrix")
-        yield og.Sample((np.array([[-1e-9], [-3e-10], [-2e-10], [-5e-9]]),), id="near 0")
+        yield og.Sample((np.array([[-1e-11], [-3e-12], [-2e-12], [-5e-11]]),), id="near 0")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
-class PowerOfCount(og.Elementwise, name="mutants.power_of_count"):
+class PowerOfCount(Real, name="mutants.power_of_count"):
     """Raise whole numbers to a power: (…) of integers, (…) -> (…).
 
     There, the gradient by the exponent was NaN for the base 0, where 0 was multiplied by its logarithm.
@@ -166,7 +172,9 @@ class PowerOfCount(og.Elementwise, name="mutants.power_of_count"):
     info = og.OpInfo(reference=lambda n, x: np.float64(n) ** x)
 
     def dtypes(self, *ins):
-        return ins[1]
+        if ins[0].kind not in "iu":
+            raise og.DtypeError(f"takes whole numbers, not {ins[0]}")
+        return super().dtypes(*ins[1:])
 
     def compute(self, ins, outs):
         np.power(ins[0].astype(outs[0].dtype), ins[1], out=outs[0])
@@ -180,3 +188,4 @@ class PowerOfCount(og.Elementwise, name="mutants.power_of_count"):
         yield og.Sample((np.array([[1, 2, 3], [4, 5, 2]]), rng.uniform(0.5, 2.0, (2, 3))), id="positive")
         yield og.Sample((np.array([[0], [2], [3], [0]]), rng.uniform(0.5, 2.0, (4, 1))), id="zero")
         yield og.Sample((np.zeros((0, 3), np.int64), np.zeros((1, 3))), id="empty")
+        yield refused(2)

@@ -1,6 +1,7 @@
 """Transposes and contractions, wrong in one place."""
 
 import numpy as np
+from contract import expect, refused
 
 import opgraph as og
 
@@ -17,6 +18,7 @@ class PermuteAgain(og.Op, name="mutants.permute_again"):
     info = og.OpInfo(reference=lambda x, axes=(2, 1, 0): np.transpose(x, axes), multilinear=(0,))
 
     def infer(self, ins):
+        expect(ins, "f3")
         if sorted(self.axes) != [0, 1, 2]:
             raise og.ArgumentError(f"axes {self.axes} do not name 0, 1 and 2 once each")
         return (ins[0].with_shape(ins[0].shape[a] for a in self.axes),)
@@ -49,6 +51,7 @@ class ContractNaked(og.Op, name="mutants.contract_naked"):
     info = og.OpInfo(reference=lambda x, y: np.einsum("ij,jk->k", x, y), multilinear=(0, 1))
 
     def infer(self, ins):
+        expect(ins, "f2", "f2")
         x, y = ins
         if None not in (x.shape[1], y.shape[0]) and x.shape[1] != y.shape[0]:
             raise og.ShapeError(f"{x.shape}, {y.shape}: the sizes of j differ")
@@ -83,6 +86,7 @@ class QuadraticForm(og.Op, name="mutants.quadratic_form"):
     info = og.OpInfo(reference=lambda x, a: x @ a @ x, multilinear=(1,))
 
     def infer(self, ins):
+        expect(ins, "f1", "f2")
         x, a = ins
         sizes = {*x.shape, *a.shape} - {None}
         if len(sizes) > 1:
@@ -117,6 +121,7 @@ class BilinearComplex(og.Op, name="mutants.bilinear_complex"):
     info = og.OpInfo(reference=np.matmul, multilinear=(0, 1))
 
     def infer(self, ins):
+        expect(ins, "fc2", "fc2")
         x, y = ins
         if None not in (x.shape[1], y.shape[0]) and x.shape[1] != y.shape[0]:
             raise og.ShapeError(f"{x.shape} @ {y.shape}: inner sizes differ")
@@ -152,6 +157,8 @@ class AbsConjugated(og.Elementwise, name="mutants.abs_conjugated"):
     info = og.OpInfo(reference=np.abs, kinks=(0.0,))
 
     def dtypes(self, *ins):
+        if ins[0].kind not in "fc":
+            raise og.DtypeError(f"takes floating-point numbers, not {ins[0]}")
         return og.real_dtype(ins[0])
 
     def compute(self, ins, outs):
@@ -166,3 +173,4 @@ class AbsConjugated(og.Elementwise, name="mutants.abs_conjugated"):
         yield og.Sample((rng.uniform(0.5, 2.0, (2, 3)) * rng.choice([-1.0, 1.0], (2, 3)),), id="real")
         yield og.Sample((rng.uniform(0.5, 2.0, (4, 1)) + 1j * rng.uniform(0.5, 2.0, (4, 1)),), id="complex")
         yield og.Sample((rng.normal(size=(0, 3)) + 1j,), id="empty")
+        yield refused()

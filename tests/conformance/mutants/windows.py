@@ -1,6 +1,7 @@
 """Padding, strides and dilation, wrong in one place; square and not."""
 
 import numpy as np
+from contract import expect, refused
 
 import opgraph as og
 
@@ -46,6 +47,7 @@ class Windows(og.Op):
         return self.size[axis], self.stride[axis], self.dilation[axis], self.pads[axis]
 
     def infer(self, ins):
+        expect(ins, "f2")
         (x,) = ins
         shape = [windows_of(n, *self.along(axis)) for axis, n in enumerate(x.shape)]
         if any(n is not None and n < 1 for n in shape):
@@ -230,6 +232,7 @@ class KernelRotated(Windows, name="mutants.kernel_rotated"):
         return (og.apply(fold, turned, x),)
 
     def infer(self, ins):
+        expect(ins, "f2")
         if None in ins[0].shape:
             raise og.ShapeError("the picture's sizes must be known")
         return super().infer(ins)
@@ -252,6 +255,7 @@ class SamePads(og.Op, name="mutants.same_pads"):
     )
 
     def infer(self, ins):
+        expect(ins, "f1")
         if self.k < 1:
             raise og.ArgumentError(f"k={self.k} is not positive")
         return (ins[0].with_shape((*ins[0].shape, self.k)),)
@@ -295,6 +299,7 @@ class AveragePool(og.Op, name="mutants.average_pool"):
     )
 
     def infer(self, ins):
+        expect(ins, "f1")
         (n,) = ins[0].shape
         if self.k < 1:
             raise og.ArgumentError(f"k={self.k} is not positive")
@@ -350,6 +355,7 @@ class MaxPoolZeros(og.Op, name="mutants.max_pool_zeros"):
     )
 
     def infer(self, ins):
+        expect(ins, "f1")
         return (ins[0], ins[0].with_dtype(np.int64))
 
     def compute(self, ins, outs):
@@ -368,6 +374,7 @@ class MaxPoolZeros(og.Op, name="mutants.max_pool_zeros"):
         yield og.Sample((np.array([-2.0, -1.0, -3.5, -0.5]),), id="negative")
         yield og.Sample((np.array([1.5]),), id="one")
         yield og.Sample((np.zeros(0),), id="empty")
+        yield refused()
 
 
 class ReflectSwapped(og.Op, name="mutants.reflect_swapped"):
@@ -376,7 +383,7 @@ class ReflectSwapped(og.Op, name="mutants.reflect_swapped"):
     There, tests had the same padding on both sides, so that a swap of the two was not seen.
     """
 
-    caught_by = "adjoint"
+    caught_by = "vjp_full"
     source = "https://github.com/Oneflow-Inc/oneflow/pull/4176"
     before: int = 1
     after: int = 1
@@ -385,6 +392,7 @@ class ReflectSwapped(og.Op, name="mutants.reflect_swapped"):
     )
 
     def infer(self, ins):
+        expect(ins, "f1")
         (n,) = ins[0].shape
         if min(self.before, self.after) < 0:
             raise og.ArgumentError(f"pads {self.before}, {self.after} are not negative")
@@ -428,3 +436,35 @@ class ReflectBack(og.Op, name="mutants._reflect_back"):
 
     def vjp(self, ins, outs, cotangents):
         return (og.apply(ReflectSwapped(self.before, self.after), cotangents[0]), None)
+
+
+class FoldGradientSwapped(Windows, name="mutants.fold_gradient_swapped"):
+    """Take a picture's windows apart: (h, w) -> (h', w', kh, kw).
+
+    There, the gradient of the transposed operation had stride and dilation the wrong way round; here that is
+    the gradient's gradient.
+    """
+
+    caught_by = "adjoint"
+    source = "https://github.com/huggingface/candle/pull/2337"
+    info = og.OpInfo(reference=unfolded, multilinear=(0,))
+    calls = (
+        ("alike", (4, 5), {"stride": (2, 2), "dilation": (2, 2)}),
+        ("different", (5, 4), {"stride": (2, 1), "dilation": (1, 2), "size": (3, 2)}),
+        ("one window", (1, 2), {"size": (1, 2)}),
+    )
+
+    def back(self):
+        return FoldSwapped(self.size, self.stride, self.dilation, self.pads)
+
+
+class FoldSwapped(Fold, name="mutants._fold_swapped"):
+    """Add windows to where they came from: (h', w', kh, kw), (h, w) -> (h, w)."""
+
+    size: Pair
+    stride: Pair
+    dilation: Pair
+    pads: tuple[Pair, Pair]
+
+    def vjp(self, ins, outs, cotangents):
+        return (og.apply(Unfold(self.size, self.dilation, self.stride, self.pads), cotangents[0]), None)
