@@ -42,3 +42,9 @@ class RealNotHalf(Real):
 def refused(n=1):
     """Return the invalid sample of ops of `n` inputs that take no booleans."""
     return og.Sample([np.zeros((2, 3), bool)] * n, raises=og.DtypeError, id="booleans")
+
+
+def check_index(index, n):
+    """Raise unless all of an index's elements name one of `n` places."""
+    if index.size and not (-n <= index.min() and index.max() < n):
+        raise og.ArgumentError(f"an index is out of range for {n} elements")

@@ -57,11 +57,6 @@ class ScaleAveraged(Scale, name="mutants.scale_averaged"):
         stretched = og.count(x) / og.count(w)
         return (og.sum_to(g * w, x), og.sum_to(g * x, w) / stretched)
 
-    @classmethod
-    def samples(cls, rng):
-        # a mean over nothing would hide the fault behind another one
-        return (sample for sample in super().samples(rng) if sample.id != "empty")
-
 
 class ScaleByStaticShape(Scale, name="mutants.scale_by_static_shape"):
     """Multiply x by factors that broadcast to it: (n, m), (1, m) or (n, 1) -> (n, m).

@@ -37,6 +37,7 @@ class HalfMean(og.Op, name="mutants.half_mean"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(1, 4)),), id="one row")
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((np.full((2, 100), 1000.0, np.float16),), id="half")
         yield og.Sample((np.zeros((0, 3)),), id="empty")

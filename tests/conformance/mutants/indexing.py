@@ -1,7 +1,7 @@
 """Indices that repeat, are negative or run backwards, wrong in one place."""
 
 import numpy as np
-from contract import expect, refused
+from contract import check_index, expect, refused
 
 import opgraph as og
 
@@ -14,11 +14,14 @@ class Take(og.Op):
     def infer(self, ins):
         expect(ins, "f*", "iu*")
         x, index = ins
+        if not x.ndims:
+            raise og.ShapeError("a scalar has no rows")
         if index.dtype.kind not in "iu":
             raise og.DtypeError(f"an index is an integer, not {index.dtype}")
         return (x.with_shape((*index.shape, *x.shape[1:])),)
 
     def compute(self, ins, outs):
+        check_index(ins[1], len(ins[0]))
         np.copyto(outs[0], ins[0][ins[1]])
 
     def vjp(self, ins, outs, cotangents):
@@ -119,6 +122,7 @@ class FillTwice(og.Op, name="mutants.fill_twice"):
 
     def compute(self, ins, outs):
         x, value, index = ins
+        check_index(index, len(x))
         np.copyto(outs[0], x)
         outs[0][index] = value
 
@@ -157,9 +161,12 @@ class StitchOverwritten(og.Op, name="mutants.stitch_overwritten"):
 
     def infer(self, ins):
         expect(ins, "f1", "iu1")
+        if not ins[0].shape.compatible_with(ins[1].shape):
+            raise og.ShapeError(f"{ins[0].shape} and {ins[1].shape} differ")
         return (ins[0].with_shape((self.size,)),)
 
     def compute(self, ins, outs):
+        check_index(ins[1], self.size)
         outs[0][...] = 0
         for i, value in zip(ins[1], ins[0], strict=True):
             outs[0][i] = value

@@ -1,7 +1,7 @@
 """Normalisations whose gradients lack a term, and degrees of freedom."""
 
 import numpy as np
-from contract import expect
+from contract import expect, refused
 
 import opgraph as og
 
@@ -49,6 +49,7 @@ class ScaledNorm(og.Op, name="mutants.scaled_norm"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(4, 1)), rng.uniform(0.5, 2.0, 1)), id="one column")
         yield og.Sample((rng.normal(size=(4, 3)), np.ones(3)), id="ones")
         yield og.Sample((rng.normal(size=(3, 2)), rng.uniform(0.5, 2.0, 2)), id="scaled")
         yield og.Sample((rng.normal(size=(3, 0)), np.zeros(0)), id="empty")
@@ -82,6 +83,7 @@ class RmsNorm(og.Op, name="mutants.rms_norm"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(1, 4)),), id="one row")
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(4, 2)),), {"epsilon": 0.1}, id="epsilon")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
@@ -114,9 +116,11 @@ class NormalizeEpsilon(og.Op, name="mutants.normalize_epsilon"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.uniform(0.5, 2.0, (1, 4)),), id="one row")
         yield og.Sample((rng.uniform(0.5, 2.0, (2, 3)),), id="matrix")
         yield og.Sample((rng.uniform(0.5, 2.0, (4, 2)),), {"epsilon": 0.5}, id="epsilon")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()
 
 
 class LayerNormTwice(og.Op, name="mutants.layer_norm_twice"):
@@ -151,6 +155,7 @@ class LayerNormTwice(og.Op, name="mutants.layer_norm_twice"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(1, 4)),), id="one row")
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(4, 5)),), {"epsilon": 0.1}, id="epsilon")
         yield og.Sample((np.zeros((0, 3)),), id="empty")
@@ -222,6 +227,7 @@ class StdIgnoresDdof(og.Op, name="mutants.std_ignores_ddof"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(1, 4)),), id="one row")
         yield og.Sample((rng.normal(size=(2, 3)),), id="biased")
         yield og.Sample((rng.normal(size=(3, 4)),), {"ddof": 1}, id="unbiased")
         yield og.Sample((np.zeros((0, 3)),), id="empty")

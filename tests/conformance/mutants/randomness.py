@@ -194,6 +194,7 @@ class ColoursSeeded(og.Op, name="mutants.colours_seeded"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.integers(0, 20, (1, 5)),), id="row")
         yield og.Sample((rng.integers(0, 20, (2, 4)),), id="matrix")
         yield og.Sample((rng.integers(0, 20, ()),), id="scalar")
         yield og.Sample((np.zeros((0, 3), np.int64),), id="empty")

@@ -101,6 +101,7 @@ class VarianceOfMoments(og.Op, name="mutants.variance_of_moments"):
 
     @classmethod
     def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(1, 4)),), id="one row")
         yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
         yield og.Sample((rng.normal(size=(2, 4)) + 1000.0,), id="large mean")
         yield og.Sample((np.zeros((0, 3)),), id="empty")

@@ -164,6 +164,7 @@ class PadsOfHeight(Windows, name="mutants.pads_of_height"):
         ("no pads", (3, 4), {}),
         ("square pads", (2, 3), {"pads": ((1, 1), (1, 1))}),
         ("width alone", (3, 2), {"pads": ((0, 0), (1, 2)), "size": (2, 3)}),
+        ("empty", (0, 3), {"pads": ((1, 1), (0, 0))}),
         ("one window", (1, 2), {"size": (1, 2)}),
     )
 
