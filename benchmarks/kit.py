@@ -181,10 +181,11 @@ class Torch:
                 return Backward.apply(*ctx.saved_tensors, g)
 
         def _tensor(array: np.ndarray) -> Any:
-            return torch.from_numpy(np.array(array))
+            found = torch.from_numpy(np.array(array))
+            # into memory of its own: gradcheck refuses the strides that NumPy's empty arrays bring along
+            return torch.empty(array.shape, dtype=found.dtype).copy_(found)
 
-        # not from_numpy, whose strides of empty arrays gradcheck refuses
-        xs = tuple(torch.tensor(x).requires_grad_() for x in passes.arrays)
+        xs = tuple(_tensor(x).requires_grad_() for x in passes.arrays)
         assert len(xs) == n
         torch.autograd.gradcheck(Forward.apply, xs)
         torch.autograd.gradgradcheck(Forward.apply, xs)
