@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"opgraph-core {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _register_ops(subparsers)
+    _register_check(subparsers)
     asked = next((word for word in arguments if not word.startswith("-")), None)
     trouble = _register_installed(subparsers, asked)
     if asked in trouble:
@@ -90,3 +91,50 @@ def _list_ops(args: argparse.Namespace) -> int:
     for name in names:
         print(f"{name:34} {' and '.join(f'{e.distribution} {e.version}' for e in entries[name])}")
     return 0
+
+
+def _register_check(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "check",
+        help="hold ops to every promise of the contract",
+        description="Hold ops to every promise of the contract: exit code 0 if all hold, 1 if one does not.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="an op, a namespace, or a distribution")
+    parser.add_argument("--only", action="append", metavar="CHECK", help="make this check alone; may be repeated")
+    parser.add_argument("--sample", metavar="ID", help="look at this sample alone, by its id or number")
+    parser.add_argument("--seed", type=_natural, default=0, metavar="N", help="of all that is random (default: 0)")
+    parser.add_argument("--jobs", type=_positive, default=2, metavar="N", help="processes at a time (default: 2)")
+    parser.add_argument("--time-limit", type=_seconds, metavar="S", help="seconds for one check on one sample")
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--html", metavar="FILE", help="write the report as one HTML file")
+    parser.add_argument("--thorough", action="store_true", help="search around each sample, too; takes long")
+    parser.add_argument("--quiet", action="store_true", help="show what fails, and the summary")
+    parser.add_argument("--list-checks", action="store_true", help="list the checks, and what each promises")
+    parser.set_defaults(run=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from opgraph.testing.command import check  # not at the top: no other command needs the kit
+
+    return check(args)
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be positive")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError("must be positive, and less than 1,000,000")
+    return value

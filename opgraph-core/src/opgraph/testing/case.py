@@ -85,7 +85,7 @@ class Case:
     @cached_property
     def specs(self) -> tuple[og.Spec, ...]:
         """The specs of all outputs, inferred from the inputs."""
-        return self.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in self.inputs))
+        return inferred(self.op, self.inputs)
 
     @property
     def info(self) -> og.OpInfo:
@@ -129,7 +129,7 @@ class Case:
     def compute(self, inputs: Sequence[NDArray[Any]] | None = None, poison: Any = None) -> list[NDArray[Any]]:
         """Return all outputs, computed by the op's own kernel into memory that held rubbish."""
         ins = tuple(self.inputs if inputs is None else inputs)
-        specs = self.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in ins))
+        specs = inferred(self.op, ins)
         outs = tuple(poisoned(spec, poison) for spec in specs)
         run(self.op, ins, outs, specs, poison)
         return list(outs)
@@ -143,6 +143,16 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.op!r} on {', '.join(f'{x.shape} {x.dtype}' for x in self.inputs)}"
+
+
+def inferred(op: og.Op, ins: Sequence[NDArray[Any]]) -> tuple[og.Spec, ...]:
+    """Return what `op` infers of its outputs from the shapes and dtypes of `ins`."""
+    specs: Any = op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in ins))
+    if not (isinstance(specs, tuple) and all(isinstance(spec, og.Spec) for spec in specs)):
+        raise Failed(f"infer returns {specs!r}, not a tuple of Specs")
+    if any(None in spec.shape for spec in specs):
+        raise Failed(f"infer returns {specs!r} for inputs whose sizes are all known")
+    return specs
 
 
 def run(

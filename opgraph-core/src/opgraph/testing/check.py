@@ -16,10 +16,14 @@ class Check:
     one valid sample, or both. They raise `Failed` or `Inconclusive` for what they find, and return a reason,
     a string, where there was nothing to check.
 
+    A check whose findings do not depend on sizes and values says ``searchable = False``: nobody looks for the
+    smallest failing input then, nor for failing inputs around a sample.
+
     Registered with `register_check`, or through an entry point of group ``opgraph.checks.v1`` under its name.
     """
 
     name: ClassVar[str] = ""
+    searchable: ClassVar[bool] = True
 
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
         """Check what does not depend on a sample."""

@@ -1,12 +1,28 @@
 """What a run of the checks found."""
 
 import json
+import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
+import opgraph as og
+
 Status = Literal["pass", "fail", "inconclusive", "expected", "not applicable"]
 BAD: tuple[Status, ...] = ("fail", "inconclusive")
+
+SCHEMA = "opgraph.conformance/1"
+# how `data` is shown below a failure's detail, which says the rest
+_SHOWN = {
+    "pattern": "looks like",
+    "left": "derivative from below",
+    "right": "derivative from above",
+    "smallest": "smallest input found",
+    "reproduce": "reproduce with",
+}
 
 
 @dataclass(frozen=True)
@@ -22,8 +38,9 @@ class Result:
     detail
         What was found, in words.
     data
-        The same for machines: where available the worst index, the values there, the pattern, the seed, the
-        command that reproduces it.
+        The same for machines, where available: the worst ``index``; the values ``analytic``, ``numeric``, ``error``
+        or ``found``, ``expected`` there; the one-sided derivatives ``left`` and ``right``; the ``pattern``; the
+        ``smallest`` input; the ``seed``; the command that ``reproduce``\\ s it.
     seconds
         How long it took.
     """
@@ -36,39 +53,107 @@ class Result:
     data: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        # what JSON can hold, so that a result is the same in every process
+        object.__setattr__(self, "data", {str(key): _plain(value) for key, value in self.data.items()})
+
     @property
     def ok(self) -> bool:
         """Whether this is no failure."""
         return self.status not in BAD
 
+    @property
+    def place(self) -> str:
+        """Which check, on which sample."""
+        return f"{self.check} on {self.sample!r}" if self.sample else self.check
+
     def __str__(self) -> str:
-        where = f"{self.op} {self.check}" + (f" on {self.sample!r}" if self.sample else "")
-        return f"{self.status.upper()}: {where}" + (f"\n  {self.detail}".replace("\n", "\n  ") if self.detail else "")
+        lines = [f"{self.status.upper()}: {self.op}: {self.place}"]
+        lines += [f"  {line}" for line in self.detail.splitlines()]
+        lines += [f"  {label}: {self.data[key]}" for key, label in _SHOWN.items() if key in self.data]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
 class Report:
-    """The results of checking one op or several."""
+    """The results of checking one op or several, in an order that depends on them alone."""
 
     results: Sequence[Result]
 
     @property
     def ok(self) -> bool:
-        """Whether no check failed or was inconclusive, and there was one."""
-        return bool(self.results) and all(result.ok for result in self.results)
+        """Whether no check failed or was inconclusive, and there was one that held."""
+        return all(result.ok for result in self.results) and any(
+            result.status in ("pass", "expected") for result in self.results
+        )
 
     @property
     def failures(self) -> list[Result]:
         """The results that are not ok."""
         return [result for result in self.results if not result.ok]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many results there are of each status."""
+        return dict(Counter(result.status for result in self.results))
+
     def to_json(self) -> str:
-        """Return the report as a JSON document."""
-        return json.dumps({"ok": self.ok, "results": [asdict(r) for r in self.results]}, indent=2, default=str)
+        """Return the report as a JSON document, whose form docs/conformance.md describes."""
+        document = {
+            "schema": SCHEMA,
+            "ok": self.ok,
+            "versions": {"opgraph": og.__version__, "numpy": np.__version__, "python": platform.python_version()},
+            "counts": self.counts,
+            "results": [asdict(result) for result in self.results],
+        }
+        return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """Return the report that `to_json` wrote."""
+        try:
+            document = json.loads(text)
+            if document["schema"] == SCHEMA:
+                return cls([Result(**result) for result in document["results"]])
+        except (ValueError, KeyError, TypeError) as error:
+            raise og.ArgumentError(f"Report.from_json: this is no report: {error}") from error
+        raise og.ArgumentError(f"Report.from_json: schema {document['schema']!r}; this version reads {SCHEMA!r}")
 
     def __str__(self) -> str:
-        counts: dict[str, int] = {}
-        for result in self.results:
-            counts[result.status] = counts.get(result.status, 0) + 1
-        summary = ", ".join(f"{n} {status}" for status, n in counts.items()) or "nothing was checked"
-        return "\n".join([*map(str, self.failures), summary])
+        """Return the failures in full, alike ones together, and a line that sums up."""
+        return "\n\n".join([*alike(self.failures), self.summary()])
+
+    def summary(self) -> str:
+        """Return the counts, and the seconds that all checks took together."""
+        counts = ", ".join(f"{n} {status}" for status, n in self.counts.items()) or "nothing was checked"
+        ops = len({result.op for result in self.results})
+        return f"{ops} op{'s' * (ops != 1)}: {counts} in {sum(r.seconds for r in self.results):.1f} s of checking"
+
+
+def alike(failures: Sequence[Result], most: int = 4) -> list[str]:
+    """Return the text of each failure; what an op does wrong in the same words elsewhere is only counted."""
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for result in failures:
+        groups.setdefault((result.op, result.status, result.detail), []).append(result)
+    texts = []
+    for first, *others in groups.values():
+        places = [result.place for result in others[:most]]
+        if len(others) > most:
+            places.append(f"{len(others) - most} more")
+        texts.append(str(first) + (f"\n  the same in: {', '.join(places)}" if places else ""))
+    return texts
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON has it; what is not finite, complex or strange as text."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, bool | int | str | None):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,84 @@
+"""A long search around a sample: other sizes, other values, until a check fails; then the smallest that does."""
+
+import zlib
+from typing import Any
+
+import hypothesis
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from opgraph.testing import smallest
+from opgraph.testing.case import Case, Failed
+from opgraph.testing.check import Check
+
+EXAMPLES = 50
+LARGEST_SIZE = 6
+MOST_ELEMENTS = 64  # of one input; what is larger, `vjp_full` passes over
+
+
+def search(check: Check, case: Case) -> None:
+    """Raise `Failed` with the smallest case near `case` on which `check` fails, if one is found."""
+    seed = zlib.crc32(f"{case.seed} {case.op!r} {case.name} {check.name}".encode())
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        verbosity=hypothesis.Verbosity.quiet,
+        report_multiple_bugs=False,
+    )
+    @hypothesis.given(nearby_cases(case))
+    def attempt(near: Case) -> None:
+        try:
+            check.on_case(near)
+        except Failed as failure:
+            # a kink may lie close to any values but the declared ones
+            hypothesis.assume(failure.verdict == "fail")
+            failure.data["smallest"] = smallest.described(near)
+            raise
+
+    try:
+        attempt()
+    except Failed as failure:
+        raise Failed(f"{failure.detail}\nfound by a search around this sample", **failure.data) from None
+
+
+@st.composite
+def nearby_cases(draw: st.DrawFn, case: Case) -> Case:
+    """Draw the op on other inputs: equal sizes changed alike, where it accepts that; values within the domain."""
+    changed = draw(st.fixed_dictionaries({size: _sizes(size) for size in smallest.sizes(case)}))
+    sized = smallest.resized(case, changed) if changed else case
+    if sized is None or max((x.size for x in sized.inputs), default=0) > max(
+        MOST_ELEMENTS, *(x.size for x in case.inputs)
+    ):
+        sized = case
+    # drawn as three numbers and not one by one: a failure depends on how far, hardly ever on which
+    amount = draw(st.sampled_from([0.0, 1e-3, 0.1, 0.5, 2.0]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    exact = draw(st.booleans())
+    moved = [_moved(x, amount, exact, case.domain(i), rng) for i, x in enumerate(sized.inputs)]
+    return case.with_inputs(moved) if smallest.accepted(case, moved) else sized
+
+
+def _sizes(size: int) -> st.SearchStrategy[int]:
+    """Return small sizes, or the same."""
+    return st.one_of(st.integers(1, LARGEST_SIZE), st.just(size))
+
+
+def _moved(
+    x: NDArray[Any], amount: float, exact: bool, domain: tuple[float, float], rng: np.random.Generator
+) -> NDArray[Any]:
+    """Return floats moved by up to `amount` of their size, in the middle of the way to the domain's ends."""
+    if x.dtype.kind not in "fc":
+        return x
+    with np.errstate(all="ignore"):
+        moved = np.asarray(x * (1.0 + amount * rng.uniform(-1.0, 1.0, x.shape)))
+        if exact:
+            moved = np.round(moved, 1) + 0.0  # short numbers read better
+    if x.dtype.kind == "c":
+        return moved.astype(x.dtype)
+    outside = ~((moved > domain[0]) & (moved < domain[1]))
+    return np.where(outside, x, moved).astype(x.dtype)
