@@ -8,7 +8,7 @@ import pytest
 import opgraph as og
 from opgraph.testing.bench import Settings, Unit
 from opgraph.testing.command import THOROUGH_TIME_LIMIT, named_ops
-from opgraph.testing.report import Result
+from opgraph.testing.report import Result, place
 from opgraph.testing.runner import known
 from opgraph.testing.supervisor import DEFAULT_TIME_LIMIT, LocalOp, Supervised, Worker
 
@@ -42,7 +42,9 @@ class Plugin:
         """Add the ops to what the session collects from the file system."""
         report = yield
         if isinstance(collector, pytest.Session) and report.result is not None:
-            report.result.extend(OpCollector.from_parent(collector, name=name, plugin=self) for name in self.names)
+            report.result.extend(
+                OpCollector.from_parent(collector, name=name, nodeid=name, plugin=self) for name in self.names
+            )
         return report
 
     def begin(self, op: "OpCollector") -> None:
@@ -68,7 +70,6 @@ class OpCollector(pytest.Collector):
 
     def __init__(self, *, plugin: Plugin, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._nodeid = self.name  # the session's own is empty
         self.plugin = plugin
         self.local = None if self.name in og.registry.installed() else LocalOp(og.registry.get(self.name))
         worker = plugin.worker if self.local is None else Worker(plugin.time_limit, self.local)
@@ -113,7 +114,7 @@ class ConformanceItem(pytest.Item):
 
     def reportinfo(self) -> tuple[str, None, str]:
         """Return what stands in the lines of the report."""
-        return self.parent.name, None, self.name
+        return self.parent.name, None, f"{self.parent.name}: {place(self.unit)}"
 
 
 class ConformanceError(AssertionError):

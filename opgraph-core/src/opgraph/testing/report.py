@@ -62,16 +62,16 @@ class Result:
         """Whether this is no failure."""
         return self.status not in BAD
 
-    @property
-    def place(self) -> str:
-        """Which check, on which sample."""
-        return f"{self.check} on {self.sample!r}" if self.sample else self.check
-
     def __str__(self) -> str:
-        lines = [f"{self.status.upper()}: {self.op}: {self.place}"]
+        lines = [f"{self.status.upper()}: {self.op}: {place(self)}"]
         lines += [f"  {line}" for line in self.detail.splitlines()]
         lines += [f"  {label}: {self.data[key]}" for key, label in _SHOWN.items() if key in self.data]
         return "\n".join(lines)
+
+
+def place(result: Any) -> str:
+    """Return which check it is, and on which sample."""
+    return f"{result.check} on {result.sample!r}" if result.sample else str(result.check)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def alike(failures: Sequence[Result], most: int = 4) -> list[str]:
         groups.setdefault((result.op, result.status, result.detail), []).append(result)
     texts = []
     for first, *others in groups.values():
-        places = [result.place for result in others[:most]]
+        places = [place(result) for result in others[:most]]
         if len(others) > most:
             places.append(f"{len(others) - most} more")
         texts.append(str(first) + (f"\n  the same in: {', '.join(places)}" if places else ""))

@@ -69,14 +69,21 @@ def _simpler(case: Case) -> Iterator[Case]:
                 yield candidate
     for i, x in enumerate(case.inputs):
         if x.dtype.kind in "fc" and x.size:
-            for digits in (0, 1):
-                rounded = np.round(x, digits) + 0.0  # no -0.0
-                low, high = case.domain(i)
-                inside = x.dtype.kind == "c" or bool(np.all((rounded > low) & (rounded < high)))
-                if inside and not np.array_equal(rounded, x):
-                    inputs = [*case.inputs[:i], rounded, *case.inputs[i + 1 :]]
-                    if accepted(case, inputs):
-                        yield case.with_inputs(inputs)
+            for digits in (0, 1, 2):
+                inputs = [*case.inputs[:i], np.round(x, digits) + 0.0, *case.inputs[i + 1 :]]  # no -0.0
+                if not np.array_equal(inputs[i], x) and _as_plain(case, i, inputs[i]) and accepted(case, inputs):
+                    yield case.with_inputs(inputs)
+
+
+def _as_plain(case: Case, i: int, rounded: NDArray[Any]) -> bool:
+    """Whether values are in the domain, and none became a kink, 0 or equal to another: there, other things fail."""
+    low, high = case.domain(i)
+    if rounded.dtype.kind == "f" and not np.all((rounded > low) & (rounded < high)):
+        return False
+    special = {0.0, *(case.op.info.kinks if case.op.info is not None else ())}
+    others = [x.ravel() for k, x in enumerate(case.inputs) if k != i and x.dtype.kind in "fc"]
+    values = np.concatenate([rounded.ravel(), *others])
+    return not special & set(rounded.ravel().tolist()) and np.unique(values).size == values.size
 
 
 def _fails(check: Check, case: Case) -> bool:
