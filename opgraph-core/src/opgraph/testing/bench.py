@@ -12,9 +12,10 @@ import opgraph as og
 from opgraph.testing import smallest, watch
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import Check, all_checks
-from opgraph.testing.checks.samples import Samples
 from opgraph.testing.declared import declared_samples, listed, named
 from opgraph.testing.report import BAD, Result, Status
+
+SAMPLES = "samples"  # the check that speaks of an op's samples
 
 
 class Unit(NamedTuple):
@@ -69,6 +70,7 @@ class Bench:
         self.settings = settings
         self.checks = {c.name: c for c in all_checks() if settings.checks is None or c.name in settings.checks}
         self.given = samples is not None
+        self._cases: dict[str, Case] = {}
         self.samples = self._valid(samples) if sampled else {}
 
     def _valid(self, samples: Iterable[og.Sample] | None) -> dict[str, og.Sample]:
@@ -84,14 +86,14 @@ class Bench:
                 # whatever it raises, the op can be checked as a whole
                 except BaseException:
                     found = []
-                    self.checks = {Samples.name: Samples(), **self.checks}
+                    self.checks = {SAMPLES: _Unsampled(), **self.checks}
         return {name: sample for name, sample in named(found).items() if sample.raises is None}
 
     def units(self) -> list[Unit]:
         """Return everything there is to check, in the order in which it is done."""
         units = []
         for check in self.checks.values():
-            if check.looks_at_ops() and not (isinstance(check, Samples) and self.given):
+            if check.looks_at_ops() and not (check.name == SAMPLES and self.given):
                 units.append(Unit(check.name))
             if check.looks_at_cases():
                 units += [Unit(check.name, sample) for sample in self.samples]
@@ -107,7 +109,9 @@ class Bench:
     def _on_sample(self, check: Check, name: str) -> str | None:
         if name not in self.samples:  # the process that listed them is gone
             raise Failed(f"samples yielded {name!r} in one process and not in another; it may depend on rng alone")
-        case = Case.of(self.op_class, self.samples[name], name, self.settings.seed)
+        if name not in self._cases:  # they remember what several checks need
+            self._cases[name] = Case.of(self.op_class, self.samples[name], name, self.settings.seed)
+        case = self._cases[name]
         try:
             reason = check.on_case(case)
         except Failed as failure:
@@ -143,6 +147,16 @@ class Bench:
             status, detail = "fail", "\n".join(filter(None, [detail, *shown[:3]])) + more
         result = Result(self.op_class.name, unit.check, unit.sample, status, detail, data, seconds)
         return finished(result, self.op_class, self.settings)
+
+
+class _Unsampled(Check):
+    """The op gives samples at all."""
+
+    name = SAMPLES
+
+    def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
+        declared_samples(op_class, seed)
+        raise Failed("samples gave none in one try, and some in another; it may depend on rng alone")
 
 
 def finished(result: Result, op_class: type[og.Op] | None, settings: Settings) -> Result:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import opgraph as og
 from opgraph.testing import watch
-from opgraph.testing.bench import Settings, Unit, finished
+from opgraph.testing.bench import SAMPLES, Settings, Unit, finished
 from opgraph.testing.channel import Channel, has_fork, keep_output
 from opgraph.testing.report import Result
 
@@ -244,7 +244,7 @@ class Supervised:
                 units = self._list() if self._open else self._load() and self._list()
                 return [*self._known, *(unit for unit in units or () if unit not in self._known)]
             except Lost as lost:
-                self._failed(Unit("samples"), str(lost))
+                self._failed(Unit(SAMPLES), str(lost))
         return list(self._known)
 
     def run(self, unit: Unit) -> Result:
