@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import opgraph as og
 from opgraph.testing import watch
-from opgraph.testing.bench import SAMPLES, Settings, Unit, finished
+from opgraph.testing.bench import LOAD, SAMPLES, Settings, Unit, finished
 from opgraph.testing.channel import Channel, has_fork, keep_output
 from opgraph.testing.report import Result
 
@@ -237,7 +237,7 @@ class Supervised:
         try:
             loaded = self._load()
         except Lost as lost:
-            self._failed(Unit("load"), str(lost))
+            self._failed(Unit(LOAD), str(lost))
             loaded = False
         for self._sampled in (True, False) if loaded else ():
             try:
@@ -275,7 +275,7 @@ class Supervised:
         self._open = True
         self.composed = "composed" in answer
         for said in ["cannot be loaded: " + answer["failed"]] if "failed" in answer else answer.get("printed", ()):
-            self._failed(Unit("load"), said)
+            self._failed(Unit(LOAD), said)
             self._open = "failed" not in answer
         return "loaded" in answer
 

@@ -64,7 +64,7 @@ def method_in_dump(dump: str) -> tuple[str, str]:
 class _Recorder(io.TextIOBase):
     """Stands in for a standard stream, and records what is written to it, and by whom."""
 
-    def __init__(self, name: str, printed: list[str]) -> None:
+    def __init__(self, name: str, printed: dict[str, str]) -> None:
         self.name = name
         self.printed = printed
 
@@ -72,9 +72,11 @@ class _Recorder(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        if text.strip():
-            method = method_in(frame for frame, _ in traceback.walk_stack(sys._getframe(1)))
-            self.printed.append(f"prints to {self.name} in {method or 'no method'}: {_shortened(text)}")
+        method = method_in(frame for frame, _ in traceback.walk_stack(sys._getframe(1))) or "no method of an op"
+        what = f"prints to {self.name} in {method}"
+        so_far = self.printed.get(what, "")
+        if len(so_far) <= LONGEST:
+            self.printed[what] = so_far + text
         return len(text)
 
 
@@ -83,16 +85,17 @@ native: IO[bytes] | None = None  # where a worker's file descriptors 1 and 2 lea
 
 @contextlib.contextmanager
 def listening() -> Iterator[list[str]]:
-    """Give a list that fills with what is printed meanwhile: who printed what, a line for each."""
+    """Give a list that holds, afterwards, what was printed meanwhile: who printed what, a line for each."""
     printed: list[str] = []
+    parts: dict[str, str] = {}
     before = _written()
-    out, err = _Recorder("stdout", printed), _Recorder("stderr", printed)
+    out, err = _Recorder("stdout", parts), _Recorder("stderr", parts)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield printed
     if native is not None and _written() > before:
         native.seek(before)
-        text = native.read().decode(errors="replace")
-        printed.append(f"writes to the file descriptor of stdout or stderr: {_shortened(text)}")
+        parts["writes to the file descriptor of stdout or stderr"] = native.read().decode(errors="replace")
+    printed += [f"{what}: {_shortened(text)}" for what, text in parts.items() if text.strip()]
 
 
 def _written() -> int:

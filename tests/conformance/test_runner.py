@@ -1,0 +1,331 @@
+"""Ops that misbehave: the report says which method did what, and everything else is still checked."""
+
+import ctypes
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+import opgraph as og
+from opgraph.testing import Check, Failed, Report, Result, check_op, register_check
+from opgraph.testing import check as check_module
+from opgraph.testing.bench import Bench, Settings
+from opgraph.testing.html import page
+from opgraph.testing.supervisor import Closed, LocalOp, Worker, checked, checked_all
+
+HERE = os.path.basename(__file__)
+
+
+def details(report, check="vjp_full"):
+    return {result.sample: result.detail for result in report.failures if result.check == check}
+
+
+def test_a_right_op_passes_and_its_report_survives_json(make_op):
+    report = check_op(make_op(), checks=["vjp_full", "second_order"])
+    assert report.ok
+    assert {r.sample for r in report.results if r.status == "pass"} == {"matrix", "one", "empty"}
+    assert Report.from_json(report.to_json()).results == report.results
+
+
+def test_an_installed_op_is_checked_in_a_new_process():
+    before = set(sys.modules)
+    report = check_op("core.arctanh", checks=["vjp_full"])
+    assert report.ok
+    assert set(sys.modules) == before
+
+
+def test_a_wrong_gradient_is_told_with_values_a_small_input_and_how_to_see_it_again(make_op):
+    def vjp(self, ins, outs, cotangents):
+        return (3 * cotangents[0],)
+
+    report = check_op(make_op(vjp=vjp), checks=["vjp_full"], seed=5)
+    assert not report.ok
+    (first, _) = report.failures
+    assert "says 3" in first.detail
+    assert (first.data["analytic"], first.data["seed"]) == (3.0, 5)
+    assert "float64" in str(first.data["smallest"]) or first.data["smallest"]
+    assert first.data["reproduce"] == "opgraph.testing.check_op(Hostile, checks=['vjp_full'], seed=5)"
+    assert first.data["reproduce"] in str(report)
+
+
+def crashes():
+    def leave(self, ins, outs):
+        os._exit(3)
+
+    def segfault(self, ins, outs):
+        ctypes.string_at(0)
+
+    def kill(self, ins, outs):
+        os.kill(os.getpid(), 9)
+
+    def loop(self, ins, outs, cotangents):
+        while True:
+            pass
+
+    # what a dump shows is the function's own name
+    for function, name in ((leave, "compute"), (segfault, "compute"), (loop, "vjp")):
+        function.__code__ = function.__code__.replace(co_name=name)
+    return [
+        pytest.param({"compute": leave}, "compute ended the process with exit code 3, at", id="exit"),
+        pytest.param({"compute": segfault}, "compute crashed the process: Segmentation fault, at", id="segfault"),
+        pytest.param({"compute": kill}, "crashed the process: Killed (out of memory?)", id="kill"),
+        pytest.param({"vjp": loop}, "vjp ran for more than 2 s, at", id="loop"),
+    ]
+
+
+@pytest.mark.parametrize(("methods", "expected"), crashes())
+def test_an_op_that_ends_its_process_is_told_by_method_and_the_other_checks_go_on(make_op, methods, expected):
+    op, sample = make_op(**methods), og.Sample((np.ones((2, 3)),), id="only")
+    report = check_op(op, samples=[sample], checks=["reference", "vjp_full", "second_order"], time_limit=2)
+    assert expected in details(report)["only"]
+    assert [r.check for r in report.results] == ["reference", "vjp_full", "second_order"]
+    assert report.results[0].ok
+
+
+def test_an_op_that_always_ends_its_process_is_given_up(make_op):
+    samples = [og.Sample((np.ones(n),)) for n in range(1, 9)]
+    report = check_op(make_op(compute=lambda *_: os._exit(0)), samples=samples, checks=["vjp_full"])
+    said = list(details(report).values())
+    assert len(said) == 8
+    assert all("ended the process with exit code 0" in text for text in said[:5])
+    assert all("not run" in text for text in said[5:])
+
+
+def raising():
+    def exits(self, ins, outs):
+        sys.exit("bye")
+
+    def recursion(self, ins, outs):
+        self.compute(ins, outs)
+
+    def memory(self, ins, outs):
+        raise MemoryError("all gone")
+
+    def infers(self, ins):
+        raise KeyError("shape")
+
+    def infers_a_list(self, ins):
+        return [ins[0]]
+
+    def infers_two(self, ins):
+        return (ins[0], ins[0])
+
+    def two(self, ins, outs, cotangents):
+        return (cotangents[0], None)
+
+    def array(self, ins, outs, cotangents):
+        return (np.ones((2, 3)),)
+
+    def interrupt(self, ins, outs, cotangents):
+        raise GeneratorExit
+
+    return [
+        pytest.param({"compute": exits}, "compute of hostile.op raises SystemExit('bye'), at", id="exit"),
+        pytest.param({"compute": recursion}, "compute of hostile.op raises RecursionError", id="recursion"),
+        pytest.param({"compute": memory}, "compute of hostile.op raises MemoryError: all gone", id="memory"),
+        pytest.param({"infer": infers}, "infer of hostile.op raises KeyError: 'shape'", id="infer raises"),
+        pytest.param({"infer": infers_a_list}, "infer", id="infer returns a list"),
+        pytest.param({"infer": infers_two}, "", id="infer returns one too many"),
+        pytest.param({"vjp": two}, "its vjp returned", id="vjp returns one too many"),
+        pytest.param({"vjp": array}, "its vjp", id="vjp returns an array"),
+        pytest.param({"vjp": interrupt}, "vjp of hostile.op raises GeneratorExit", id="vjp raises"),
+    ]
+
+
+@pytest.mark.parametrize(("methods", "expected"), raising())
+def test_what_an_op_raises_or_wrongly_returns_is_told_by_method(make_op, methods, expected):
+    report = check_op(make_op(**methods), checks=["vjp_full"])
+    assert expected in details(report)["matrix"]
+    assert "the check raises" not in details(report)["matrix"]
+
+
+def test_what_an_op_prints_is_kept_and_told(make_op, capfd):
+    def compute(self, ins, outs):
+        print("debug", ins[0].shape)
+        print("trouble", file=sys.stderr)
+        os.write(1, b"from below")
+        np.multiply(ins[0], 2, out=outs[0])
+
+    report = check_op(make_op(compute=compute), checks=["vjp_full"])
+    said = details(report)["one"]
+    assert "prints to stdout in compute of hostile.op: 'debug (1,)'" in said
+    assert "prints to stderr in compute of hostile.op: 'trouble'" in said
+    assert "file descriptor of stdout or stderr: 'from below" in said
+    assert capfd.readouterr() == ("", "")
+
+
+def test_reading_the_terminal_does_not_wait_for_it(make_op):
+    report = check_op(make_op(compute=lambda self, ins, outs: input()), checks=["vjp_full"])
+    assert "raises EOFError" in details(report)["one"]
+
+
+@classmethod
+def zero_division(cls, rng):
+    yield og.Sample((np.ones(2),))
+    yield 1 / 0
+
+
+@classmethod
+def no_samples(cls, rng):
+    yield np.ones(2)
+
+
+@classmethod
+def nothing(cls, rng):
+    return None
+
+
+@classmethod
+def endless(cls, rng):
+    while True:
+        yield og.Sample((np.ones(2),))
+
+
+@classmethod
+def leaving(cls, rng):
+    os._exit(4)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (zero_division, "samples of hostile.op raises ZeroDivisionError: division by zero"),
+        (no_samples, "samples yields array([1., 1.]) as number 0; it yields og.Sample(inputs, attrs)"),
+        (nothing, "samples returns None; it yields og.Sample(inputs, attrs)"),
+        (endless, "samples yields more than 1000 samples; does it end?"),
+        (leaving, "ended the process with exit code 4"),
+    ],
+)
+def test_samples_that_are_none_are_told_whatever_was_asked_for(make_op, samples, expected):
+    report = check_op(make_op(samples=samples), checks=["vjp_full"])
+    assert expected in details(report, "samples")[""]
+
+
+def test_samples_that_differ_between_processes_are_told(make_op):
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((np.ones(2),), id=f"process {os.getpid()}")
+        yield og.Sample((np.ones(3),), id=f"another one of {os.getpid()}")
+
+    report = check_op(make_op(samples=samples, compute=lambda *_: os._exit(0)), checks=["vjp_full"])
+    assert any("it may depend on rng alone" in text for text in details(report).values())
+
+
+def test_in_this_process_results_are_the_same(make_op):
+    def vjp(self, ins, outs, cotangents):
+        return (3 * cotangents[0],)
+
+    op = make_op(vjp=vjp)
+    alone, apart = (check_op(op, checks=["vjp_full"], in_process=flag) for flag in (True, False))
+    assert [(r.sample, r.status, r.detail, r.data) for r in alone.results] == [
+        (r.sample, r.status, r.detail, r.data) for r in apart.results
+    ]
+    assert not check_op(make_op(compute=lambda *_: print("x")), checks=["vjp_full"], in_process=True).ok
+    assert "SystemExit" in str(check_op(make_op(infer=lambda *_: sys.exit()), checks=["vjp_full"], in_process=True))
+
+
+def test_a_declared_failure_is_expected(make_op):
+    def vjp(self, ins, outs, cotangents):
+        return (3 * cotangents[0],)
+
+    info = og.OpInfo(expected_failures={"vjp_full": "straight-through on purpose"})
+    report = check_op(make_op(vjp=vjp, info=info), checks=["vjp_full"])
+    expected = [r for r in report.results if r.status == "expected"]
+    assert report.ok
+    assert expected[0].detail.startswith("straight-through on purpose (the derivative of")
+
+
+def test_a_check_registered_here_is_made_and_may_fail(make_op, monkeypatch):
+    monkeypatch.setattr(check_module, "_registered", {})
+
+    @register_check
+    class NoScalars(Check):
+        """The op has no name that ends in op."""
+
+        name = "no_op"
+
+        def on_op(self, op_class, seed):
+            raise Failed("ends in op", where=np.int64(3), value=np.nan, parts=(1 + 2j,))
+
+    report = check_op(make_op(), checks=["no_op"])
+    assert report.failures[0].data["where"] == 3
+    assert (report.failures[0].data["value"], report.failures[0].data["parts"]) == ("nan", ["(1+2j)"])
+    json.loads(report.to_json(), parse_constant=pytest.fail)
+
+
+def test_unknown_checks_and_ops_are_refused(make_op):
+    with pytest.raises(og.ArgumentError, match="no check is called 'vjp_ful'; did you mean 'vjp_full'?"):
+        check_op(make_op(), checks=["vjp_ful"])
+    with pytest.raises(og.ArgumentError, match="is no Op class"):
+        check_op(3)
+    with pytest.raises(og.UnknownOpError, match="did you mean"):
+        check_op("core.exq")
+    with pytest.raises(og.ArgumentError, match="no report"):
+        Report.from_json("{}")
+    with pytest.raises(og.ArgumentError, match="schema 'other'"):
+        Report.from_json('{"schema": "other"}')
+
+
+def test_several_ops_are_told_in_the_order_asked_for():
+    names = ["core.exp", "core.add", "core.log"]
+    found = list(checked_all(names, Settings(["reference"]), jobs=3))
+    assert [name for name, _ in found] == names
+    assert all(result.op == name for name, results in found for result in results)
+
+
+def test_closing_ends_the_workers():
+    worker = Worker()
+    running = checked("core.exp", Settings(["reference"]), started=worker)
+    assert next(running).op == "core.exp"
+    worker.close()
+    with pytest.raises(Closed):
+        next(running)
+
+
+def test_a_worker_outlives_the_test_of_one_op_and_serves_the_next(make_op):
+    worker = Worker()
+    for name in ("core.exp", "core.log"):
+        assert all(r.ok for r in checked(name, Settings(["reference"]), started=worker))
+    assert [r.op for r in checked(LocalOp(make_op()), Settings(["vjp_full"]), started=worker)] == ["hostile.op"] * 3
+    worker.close()
+
+
+def test_an_op_that_cannot_be_loaded_is_told_and_composed_ones_have_nothing_to_check(installed):
+    installed('print("hello")\nraise ZeroDivisionError("at import")\nclass Never(og.Op, name="hostile.never"): pass\n')
+    (result,) = checked("hostile.never", Settings())
+    assert (result.check, result.status) == ("load", "fail")
+    assert "ZeroDivisionError: at import" in result.detail
+    assert result.data["reproduce"] == "opgraph check hostile.never"
+
+
+def test_alike_failures_are_told_once():
+    failures = [Result("a.b", "c", str(n), "fail", "the same") for n in range(9)]
+    text = str(Report([*failures, Result("a.b", "d", "", "inconclusive", "other")]))
+    assert text.count("the same\n") == 1
+    assert "the same in: c on '1', c on '2', c on '3', c on '4', 4 more" in text
+    assert "INCONCLUSIVE: a.b: d\n  other" in text
+    assert text.endswith("1 op: 9 fail, 1 inconclusive in 0.0 s of checking")
+
+
+def test_a_report_of_nothing_is_not_ok():
+    assert not Report([]).ok
+    assert not Report([Result("a.b", "c", "", "not applicable")]).ok
+    assert "nothing was checked" in str(Report([]))
+
+
+def test_html_needs_nothing_else_and_escapes_everything():
+    bad = Result("a.b", "<check>", "<i>", "fail", "<script>alert(1)</script>", {"pattern": "<b>"})
+    text = page(Report([bad, Result("a.b", "fine", "0", "pass"), Result("a.c", "fine", "0", "not applicable")]))
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<i>" not in text
+    assert "<b>" not in text
+    assert "http" not in text
+    assert "&lt;check&gt;: 1 of 1 fail" in text
+
+
+def test_samples_of_one_name_are_told_apart(make_op):
+    samples = [og.Sample((np.ones(n),), id="same") for n in (2, 3)]
+    assert [u.sample for u in Bench(make_op(), samples, Settings(["vjp_full"])).units()] == ["same", "same#1"]
