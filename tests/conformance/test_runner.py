@@ -150,8 +150,8 @@ def test_what_an_op_prints_is_kept_and_told(make_op, capfd):
 
     report = check_op(make_op(compute=compute), checks=["vjp_full"])
     said = details(report)["one"]
-    assert "prints to stdout in compute of hostile.op: 'debug (1,)'" in said
-    assert "prints to stderr in compute of hostile.op: 'trouble'" in said
+    assert "prints to stdout in compute of hostile.op: 'debug (1,)" in said
+    assert "prints to stderr in compute of hostile.op: 'trouble" in said
     assert "file descriptor of stdout or stderr: 'from below" in said
     assert capfd.readouterr() == ("", "")
 

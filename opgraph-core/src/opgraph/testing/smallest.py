@@ -42,9 +42,12 @@ def sizes(case: Case) -> list[int]:
     return sorted({size for x in case.inputs for size in x.shape if size > 1})
 
 
-def resized(case: Case, changed: Mapping[int, int]) -> Case | None:
-    """Return the case with sizes exchanged wherever they stand, or None where the op refuses that."""
-    inputs = [_cut_or_repeated(x, [changed.get(size, size) for size in x.shape]) for x in case.inputs]
+def resized(case: Case, changed: Mapping[int, int], start: int = 0) -> Case | None:
+    """Return the case with sizes exchanged wherever they stand, or None where the op refuses that.
+
+    What is cut begins at index `start`; what is longer than before is repeated.
+    """
+    inputs = [_cut_or_repeated(x, [changed.get(size, size) for size in x.shape], start) for x in case.inputs]
     return case.with_inputs(inputs) if accepted(case, inputs) else None
 
 
@@ -65,8 +68,9 @@ def _simpler(case: Case) -> Iterator[Case]:
     """Yield what is a step simpler than `case`, the simplest first."""
     for size in sizes(case):
         for smaller in sorted({1, 2, size - 1}):
-            if smaller < size and (candidate := resized(case, {size: smaller})) is not None:
-                yield candidate
+            for start in range(size) if smaller == 1 else (0,):
+                if smaller < size and (candidate := resized(case, {size: smaller}, start)) is not None:
+                    yield candidate
     for i, x in enumerate(case.inputs):
         if x.dtype.kind in "fc" and x.size:
             for digits in (0, 1, 2):
@@ -97,11 +101,11 @@ def _fails(check: Check, case: Case) -> bool:
     return False
 
 
-def _cut_or_repeated(x: NDArray[Any], shape: list[int]) -> NDArray[Any]:
-    """Return the leading part of `x` along each axis, begun anew where it is too short."""
+def _cut_or_repeated(x: NDArray[Any], shape: list[int], start: int) -> NDArray[Any]:
+    """Return a part of `x` along each axis that changes, from `start` on, begun anew where it is too short."""
     for axis, size in enumerate(shape):
         if size != x.shape[axis]:
-            x = np.take(x, np.arange(size) % max(x.shape[axis], 1), axis=axis)
+            x = np.take(x, np.arange(start, start + size) % max(x.shape[axis], 1), axis=axis)
     return x
 
 

@@ -23,6 +23,8 @@ def search(check: Check, case: Case) -> None:
     """Raise `Failed` with the smallest case near `case` on which `check` fails, if one is found."""
     seed = zlib.crc32(f"{case.seed} {case.op!r} {case.name} {check.name}".encode())
 
+    found: list[Case] = []  # the last one is the smallest
+
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=EXAMPLES,
@@ -39,13 +41,14 @@ def search(check: Check, case: Case) -> None:
         except Failed as failure:
             # a kink may lie close to any values but the declared ones
             hypothesis.assume(failure.verdict == "fail")
-            failure.data["smallest"] = smallest.described(near)
+            found.append(near)
             raise
 
     try:
         attempt()
     except Failed as failure:
-        raise Failed(f"{failure.detail}\nfound by a search around this sample", **failure.data) from None
+        data = {**failure.data, "smallest": smallest.described(smallest.failing(check, found[-1]))}
+        raise Failed(f"{failure.detail}\nfound by a search around this sample", **data) from None
 
 
 @st.composite
