@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import opgraph as og
+from opgraph.testing.command import promises
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,9 +44,18 @@ def list_ops(app):
     (ROOT / "docs/reference/ops.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def list_checks(app):
+    """Write the page that lists what the conformance kit checks, from what the checks say of themselves."""
+    lines = ["# All checks", "", "What `opgraph check` holds every op to, one after the other."]
+    for name, promise in promises():
+        lines += ["", f"`{name}`", f": {promise}"]
+    (ROOT / "docs/reference/checks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def parameters(function):
     return inspect.signature(function).parameters.values()
 
 
 def setup(app):
     app.connect("builder-inited", list_ops)
+    app.connect("builder-inited", list_checks)

@@ -38,8 +38,8 @@ def source_files(package):
     source = ROOT / package / "src"
     return {
         path.relative_to(source).as_posix()
-        for path in (source / MODULES[package]).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        for path in source.rglob("*")
+        if path.is_file() and not {"__pycache__", f"{package.replace('-', '_')}.egg-info"} & {*path.parts}
     }
 
 
