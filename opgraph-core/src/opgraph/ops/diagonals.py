@@ -40,7 +40,7 @@ class Diagonal(Op, name="core.diagonal"):
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield Sample((rng.normal(size=(2, 3)),), id="main")
-        yield Sample((rng.normal(size=(2, 3, 4)),), {"offset": 1, "axis1": 1, "axis2": -1}, id="above")
+        yield Sample((rng.normal(size=(1, 3, 4)),), {"offset": 2, "axis1": 1, "axis2": -1}, id="above")
         yield Sample((rng.normal(size=(2, 3, 4)),), {"offset": -1, "axis1": 0, "axis2": 2}, id="below")
         yield Sample((rng.normal(size=(3, 4)),), {"axis1": 1, "axis2": 0, "offset": 1}, id="axes exchanged")
         yield Sample((rng.normal(size=(1, 3)),), {"offset": 3}, id="outside")

@@ -73,4 +73,4 @@ def _check_between(case: Case, runtime: og.RunTime, how: str, rounding: bool) ->
 
 def _copied(node: og.Node) -> og.Node:
     """Return the same values in another buffer."""
-    return og.where(True, node, node)
+    return og.where(np.True_, node, node)

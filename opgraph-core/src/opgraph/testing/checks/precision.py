@@ -48,6 +48,9 @@ def narrowed(case: Case, dtypes: dict[np.dtype, np.dtype]) -> Case | None:
     """Return the op in narrower dtypes, or ``None`` if it takes none such."""
     if any(x.dtype.kind in "fc" and x.dtype not in dtypes for x in case.inputs):
         return None
+    chosen = [value for value in case.op.attributes().values() if isinstance(value, np.dtype)]
+    if any(dtype.kind in "fc" and dtype not in dtypes for dtype in chosen):
+        return None  # the op is told to be wider
     attrs = {
         key: dtypes.get(value, value) if isinstance(value, np.dtype) else value
         for key, value in case.op.attributes().items()

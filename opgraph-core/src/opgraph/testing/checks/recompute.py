@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 import opgraph as og
 from opgraph.testing.agreement import expect_same
 from opgraph.testing.case import Case
@@ -19,7 +21,7 @@ class Recompute(Check):
             return NOTHING
 
         def build(nodes: Sequence[og.Node]) -> Sequence[og.Node]:
-            copies = [og.where(True, node, node) for node in nodes]
+            copies = [og.where(np.True_, node, node) for node in nodes]
             outputs = og.apply_all(case.op, *copies)
             # a square's gradient reads the values, which are computed once more then
             return tuple(y * y if o in case.outputs else y for o, y in enumerate(outputs))

@@ -90,7 +90,10 @@ def _refusal(case: Case) -> str:
             other = tuple((1, *shape) if k == i else s for k, s in enumerate(shapes))
             if inferred(case.op, other, dtypes) is None:
                 return f"another dimension of input {i}"
+    floating = isinstance(case.op, og.Elementwise) and case.op.floating  # then the base class refuses the others
     for dtype in DTYPES:
+        if floating and dtype.kind in "biu":
+            continue
         if inferred(case.op, shapes, [dtype] * len(shapes)) is None:
             return f"inputs of {dtype}"
     return ""
