@@ -88,7 +88,8 @@ def test_ops_registered_by_hand_are_tested_and_crashes_are_failures(strangers_fo
     checks = ["--opgraph-check", "vjp_full", "--opgraph-check", "reference"]
     result = strangers_found.runpytest_subprocess("--opgraph-conformance", "mine", *checks)
     outcomes = result.parseoutcomes()
-    assert (outcomes["xfailed"], "passed" in outcomes) == (1, False)
+    assert outcomes["xfailed"] == 1
+    assert outcomes["failed"] >= 1
     result.stdout.fnmatch_lines(["*vjp ended the process with exit code 3, at *conftest.py:*"])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import opgraph as og
 from opgraph.testing.case import Case, Failed
 
-MOST_TRIES = 24  # each runs the check once more
+MOST_TRIES = 10  # each runs the check once more
 
 
 def smallest_failing(check: Callable[[Case], str | None], case: Case) -> Case:

@@ -75,7 +75,7 @@ def judge(
     excused
         Places that are not looked at.
     nan_is_right
-        Whether NaN is right where differences have no finite value.
+        Whether NaN is right by an element by which some value has no finite differences; and there so is zero.
     """
     if not analytic.size:
         return None
@@ -83,7 +83,11 @@ def judge(
     wrong, unknown = ~(off <= 1.0), ~(rough <= 1.0)
     fine = np.zeros(analytic.shape, bool) if excused is None else excused
     if nan_is_right:
-        fine = fine | (np.isnan(analytic) & np.isnan(numeric.value))
+        unknown_to = np.isnan(numeric.value)
+        fine = fine | (unknown_to & (analytic == 0.0))
+        if analytic.ndim > 1:  # a zero cotangent of what is not finite is NaN too, for all values of the function
+            unknown_to = np.asarray(unknown_to.any(axis=0))
+        fine = fine | (np.isnan(analytic) & unknown_to)
     unknown &= ~fine
     wrong &= ~fine & ~unknown
     # where both are so the gradient is wrong for sure

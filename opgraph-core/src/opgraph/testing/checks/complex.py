@@ -28,7 +28,16 @@ class Complex(DerivativeCheck):
             embedded.specs  # noqa: B018  # raises where complex numbers are refused
         except og.OpgraphError:
             return "takes no complex numbers"
-        _hold_embedded(case, embedded)
+        try:
+            _hold_embedded(case, embedded)
+        except Failed:
+            raise
+        # a kernel that was not written for complex numbers may raise anything
+        except Exception as error:
+            raise Failed(
+                f"infer lets complex numbers in, but they end in {type(error).__name__}: {error}\nif they have no "
+                "meaning here, raise DtypeError in infer, or in dtypes"
+            ) from error
         if not embedded.outputs:
             return NOTHING
         rng = case.rng(self.name)

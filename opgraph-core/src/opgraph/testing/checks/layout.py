@@ -32,6 +32,8 @@ class Layout(Check):
             for axis in range(x.ndim):
                 if x.shape[axis] > 1:
                     _compare_repeated(case, i, axis)
+        if isinstance(case.op, og.Elementwise) and all(x.size for x in case.inputs):
+            _compare_scalars(case)
         return None
 
 
@@ -74,6 +76,14 @@ def _compare(case: Case, laid: list[Array], expected: list[Array], what: str) ->
     views = case.op.view(tuple(laid))
     if views is not None:
         expect_same(views, expected, f"{what}, the view")
+
+
+def _compare_scalars(case: Case) -> None:
+    """Compare inputs without dimensions with vectors of one element."""
+    ones = [x.reshape(-1)[:1] for x in case.inputs]
+    expected = [y.reshape(()) for y in case.compute(ones)]
+    found = case.compute([x.reshape(()) for x in ones])
+    expect_same(found, expected, "with inputs that have no dimensions, the value", rounding=True)
 
 
 def _compare_repeated(case: Case, i: int, axis: int) -> None:

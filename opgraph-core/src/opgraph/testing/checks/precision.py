@@ -37,6 +37,8 @@ class Precision(DerivativeCheck):
             # the same values, exactly, in more digits
             wide = case.with_inputs([x.astype(y.dtype) for x, y in zip(narrow.inputs, case.inputs, strict=True)])
             looked += 1
+            if dtypes is NARROW:
+                _hold_dtypes(narrow)
             unit = _eps(next(iter(dtypes.values())))
             _hold_values(narrow, wide, case, unit)
             if case.has_gradient:
@@ -59,6 +61,10 @@ def narrowed(case: Case, dtypes: dict[np.dtype, np.dtype]) -> Case | None:
         inputs = [x.astype(dtypes.get(x.dtype, x.dtype)) for x in case.inputs]
     if not all(np.isfinite(x).all() for x in inputs if x.dtype.kind in "fc"):
         return None
+    for i, x in enumerate(inputs):
+        low, high = case.domain(i)
+        if x.dtype.kind == "f" and not ((low < x) & (x < high)).all():  # rounded out of where it may be
+            return None
     try:
         narrow = Case(type(case.op)(**attrs), tuple(inputs), case.name, case.seed, case.attrs)
         narrow.specs  # noqa: B018  # raises where the dtype is refused
@@ -67,29 +73,53 @@ def narrowed(case: Case, dtypes: dict[np.dtype, np.dtype]) -> Case | None:
     return narrow
 
 
-def _hold_values(narrow: Case, wide: Case, case: Case, unit: float) -> None:
-    found, wanted = narrow.compute(), wide.compute()
-    for o in wide.outputs:
-        if found[o].dtype in NARROW and not any(x.dtype in NARROW for x in narrow.inputs):
+def _hold_dtypes(narrow: Case) -> None:
+    """Raise where an output is of double precision, though no input and no attribute is."""
+    for o in narrow.outputs:
+        if narrow.specs[o].dtype in NARROW:
+            given = ", ".join(str(x.dtype) for x in narrow.inputs)
             raise Failed(
-                f"output {o} is {found[o].dtype} for inputs of {', '.join(str(x.dtype) for x in narrow.inputs)}; it "
-                "should be no wider: a constant of double precision may have widened it",
+                f"output {o} is {narrow.specs[o].dtype} for inputs of {given}; it should be no wider: a constant of "
+                "double precision may have widened it",
                 output=o,
             )
+
+
+def _hold_values(narrow: Case, wide: Case, case: Case, unit: float) -> None:
+    found, wanted = narrow.compute(), wide.compute()
+    rooms = (
+        [unit * _conditioned(case, o, wanted[o]) for o in wide.outputs]
+        if is_small(case)
+        else _moved(wide, wanted, unit)
+    )
+    for o, room in zip(wide.outputs, rooms, strict=True):
         if found[o].dtype != wanted[o].dtype:
-            _hold(found[o], wanted[o], unit * _conditioned(case, o, wanted[o]), unit, f"output {o}")
+            _hold(found[o], wanted[o], room, unit, f"output {o}")
 
 
 def _conditioned(case: Case, o: int, value: Array) -> Array:
     """Return what inputs that are off by a part of themselves do to an output: that part of the sum of |J| |x|."""
     total = np.zeros(value.shape)
-    for i in case.differentiable if is_small(case) else ():
+    for i in case.differentiable:
         slopes = numeric_jacobians(case, i)[o].value
         terms = np.abs(slopes) * np.abs(real_view(case.inputs[i]))
         per_row = np.nansum(terms, axis=tuple(range(1, terms.ndim)))
         if value.dtype.kind == "c":
             per_row = per_row.reshape(-1, 2).sum(axis=-1)
         total += per_row.reshape(value.shape)
+    return total
+
+
+def _moved(wide: Case, wanted: Sequence[Array], unit: float) -> list[Array]:
+    """Return the same, of `wide.outputs`, where the Jacobian is too large: what moved inputs do to them at most."""
+    rng = wide.rng("precision of values")
+    total = [np.zeros(wanted[o].shape) for o in wide.outputs]
+    for _ in range(WOBBLES):
+        near = wide.compute(
+            [_wobbled(rng, x, unit) if i in wide.differentiable else x for i, x in enumerate(wide.inputs)]
+        )
+        with np.errstate(all="ignore"):
+            total = [np.fmax(room, np.abs(near[o] - wanted[o])) for o, room in zip(wide.outputs, total, strict=True)]
     return total
 
 
@@ -112,6 +142,9 @@ def _hold_gradients(narrow: Case, wide: Case, case: Case, unit: float) -> None:
             raise Failed(
                 f"the gradient by input {i} is {found.dtype} for an input of {narrow.inputs[i].dtype}", input=i
             )
+        # a slope such as s * (1 - s) cancels where it is small beside the others
+        with np.errstate(all="ignore"):
+            room += unit / 4.0 * float(np.max(np.abs(g), initial=0.0, where=np.isfinite(g)))
         _hold(found, g, room, unit, f"the gradient by input {i}")
 
 
@@ -136,9 +169,7 @@ def _hold(found: Array, wanted: Array, room: Array, unit: float, what: str) -> N
     limits = np.finfo(found.dtype)
     with np.errstate(all="ignore"):
         size = np.abs(wanted)
-        scale = float(np.max(size, initial=0.0, where=np.isfinite(size)))
-        # what is small beside the rest may be a difference of large values
-        allowed = UNITS * (unit * np.maximum(size, unit * scale) + room) + float(limits.tiny)
+        allowed = UNITS * (unit * size + room) + float(limits.tiny)
         distance = np.abs(found.astype(wanted.dtype) - wanted)
         representable = size < 0.25 * float(limits.max)
         wrong = np.where(np.isfinite(wanted), ~(distance <= allowed) & representable, False)

@@ -1,5 +1,6 @@
 """What a kernel may read and write."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -10,7 +11,7 @@ import opgraph as og
 from opgraph.testing.agreement import expect_same
 from opgraph.testing.case import POISON, Case, Failed, frozen, poisoned, run
 from opgraph.testing.check import Check
-from opgraph.testing.programs import applied, values_and_gradients
+from opgraph.testing.programs import applied, signed, values_and_gradients
 from opgraph.testing.variations import whole
 
 Array: TypeAlias = NDArray[Any]
@@ -44,13 +45,13 @@ def _check_inputs_stay(case: Case) -> None:
     outs = [poisoned(spec) for spec in case.specs]
     wanted = case.op.scratch(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in inputs), case.specs)
     extra = (tuple(map(poisoned, wanted)),) if wanted else ()
-    attributes, state = dict(vars(case.op)), _random_state()
-    with np.errstate(all="ignore"):
+    attributes = dict(vars(case.op))
+    with _global_state_moved() as drawn, np.errstate(all="ignore"):
         returned: Any = case.op.compute(tuple(inputs), tuple(outs), *extra)  # type: ignore[func-returns-value]  # unless wrong
     if returned is not None:
         raise Failed(f"compute returns {type(returned).__name__}; it must fill its outputs and return None")
     _check_bytes(inputs, case.inputs, "compute writes to input {}")
-    if _random_state() != state:
+    if drawn:
         raise Failed("compute draws from NumPy's global random state; take a key, and og.generator(key)")
     if vars(case.op) != attributes or vars(case.op).keys() != case.op.attributes().keys():
         held = ", ".join(sorted(set(vars(case.op)) - set(case.op.attributes())))
@@ -65,8 +66,42 @@ def _check_gradient_inputs_stay(case: Case) -> None:
     inputs = [np.array(x) for x in case.inputs]
     program(inputs)
     _check_bytes(inputs, case.inputs, "a run with gradients writes to input {}")
+    _check_helpers(case)
     if _random_state() != state:
         raise Failed("the gradient draws from NumPy's global random state; take a key, and og.generator(key)")
+
+
+def _check_helpers(case: Case) -> None:
+    """Raise where a kernel of the gradient writes to what it reads, the cotangent say."""
+    if not case.has_gradient:
+        return
+    with case.graph() as (nodes, outputs):
+        ys = [outputs[o] for o in case.outputs]
+        given = [og.placeholder(y.shape, dtype=y.dtype) for y in ys]
+        calls = _calls_between([g for g in og.vjp(ys, [nodes[i] for i in case.differentiable], given)], ys)
+        feeds = dict(zip([*nodes, *given], [*case.inputs, *(signed(case.rng("u"), y.spec) for y in ys)], strict=True))
+        runtime = og.RunTime(seed=case.seed)
+        for call in calls:
+            if any(x.call is not None and x.index >= x.call.visible for x in call.inputs):
+                continue  # a hidden output is not to be had
+            values = runtime.run(list(call.inputs), feeds)
+            kept = [value.copy() for value in values]
+            outs = [poisoned(spec) for spec in call.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in values))]
+            run(call.op, values, outs, [og.Spec(og.Shape(y.shape), y.dtype) for y in outs])
+            _check_bytes(values, kept, f"{call.op.name}, in the gradient, writes to input {{}}")
+
+
+def _calls_between(roots: Sequence[og.Node], leaves: Sequence[og.Node]) -> list[og.Call]:
+    """Return the calls that lead to `roots`, but for those that make `leaves`, each once."""
+    ends = {leaf.call for leaf in leaves}
+    found: dict[og.Call, None] = {}
+    pending = [root.call for root in roots]
+    while pending:
+        call = pending.pop()
+        if call is not None and call not in found and call not in ends:
+            found[call] = None
+            pending += [x.call for x in call.inputs]
+    return list(found)
 
 
 def _check_bytes(found: Sequence[Array], expected: Sequence[Array], what: str) -> None:
@@ -161,6 +196,21 @@ def _check_inplace(case: Case, inputs: tuple[Array, ...]) -> None:
 
 def _read_only(x: Array) -> Array:
     return frozen(x.view())
+
+
+@contextlib.contextmanager
+def _global_state_moved() -> Iterator[list[str]]:
+    """Give NumPy's global generator a state of its own for a ``with``; the list says whether that has changed."""
+    before = np.random.get_state()  # noqa: NPY002  # the state that nobody must touch
+    drawn: list[str] = []
+    np.random.seed(20260)  # noqa: NPY002  # a seed that no op sets by chance
+    state = _random_state()
+    try:
+        yield drawn
+    finally:
+        if _random_state() != state:
+            drawn.append("changed")
+        np.random.set_state(before)  # noqa: NPY002
 
 
 def _random_state() -> bytes:

@@ -68,6 +68,8 @@ def _hold(
     def combined(parts: Floats) -> Floats:
         return np.array([gradients(parts) @ flat])
 
+    if case.info.nan_gradient and not np.isfinite(combined(start)).all():
+        return  # one NaN among the gradients makes their combination NaN, which tells nothing
     # what rounding makes of a sum is measured by its terms
     rounding = EPS * sum(inner(g, w)[1] for g, w in zip(first(*at), weights, strict=True))
     of_input = position < len(case.inputs)

@@ -87,6 +87,12 @@ def _check_kernel(case: Case, others: Arrays, what: str) -> None:
     expected = case.compute()
     case.compute(others)
     expect_same(case.compute(), expected, f"the kernel, called with {what} in between: the value")
+    memory = [np.array(x) for x in case.inputs]
+    if all(x.shape == other.shape for x, other in zip(memory, others, strict=True)):
+        case.compute(memory)
+        for x, other in zip(memory, others, strict=True):
+            x[...] = other
+        expect_same(case.compute(memory), case.compute(others), f"the kernel, with {what} in the same memory: the value")
 
 
 def _check_backward(case: Case, others: Arrays, what: str) -> None:
