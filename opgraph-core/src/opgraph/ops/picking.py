@@ -15,11 +15,20 @@ from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample
 from opgraph.spec import Shape, Spec, broadcast_shapes, normalize_axis, widened
 
 
+def _plain_take_along_axis(x: Array, indices: Array, axis: int = -1) -> Array:
+    # NumPy 2.0 leaves it to the caller to spread x
+    rest = np.broadcast_shapes(
+        *[tuple(1 if k == axis % x.ndim else n for k, n in enumerate(a.shape)) for a in (x, indices)]
+    )
+    spread = np.broadcast_to(x, tuple(x.shape[axis] if k == axis % x.ndim else n for k, n in enumerate(rest)))
+    return np.take_along_axis(spread, indices, axis)
+
+
 class TakeAlongAxis(Op, name="core.take_along_axis"):
     """Pick elements along `axis` by `indices`, whose other dimensions broadcast against those of `x`."""
 
     inputs = ("x", "indices")
-    info = OpInfo(reference=np.take_along_axis, multilinear=(0,))
+    info = OpInfo(reference=_plain_take_along_axis, multilinear=(0,))
     axis: int = -1
 
     def infer(self, ins: Specs) -> Specs:

@@ -78,7 +78,7 @@ def _check_helpers(case: Case) -> None:
     with case.graph() as (nodes, outputs):
         ys = [outputs[o] for o in case.outputs]
         given = [og.placeholder(y.shape, dtype=y.dtype) for y in ys]
-        calls = _calls_between([g for g in og.vjp(ys, [nodes[i] for i in case.differentiable], given)], ys)
+        calls = _calls_between(list(og.vjp(ys, [nodes[i] for i in case.differentiable], given)), ys)
         feeds = dict(zip([*nodes, *given], [*case.inputs, *(signed(case.rng("u"), y.spec) for y in ys)], strict=True))
         runtime = og.RunTime(seed=case.seed)
         for call in calls:
@@ -86,7 +86,9 @@ def _check_helpers(case: Case) -> None:
                 continue  # a hidden output is not to be had
             values = runtime.run(list(call.inputs), feeds)
             kept = [value.copy() for value in values]
-            outs = [poisoned(spec) for spec in call.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in values))]
+            outs = [
+                poisoned(spec) for spec in call.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in values))
+            ]
             run(call.op, values, outs, [og.Spec(og.Shape(y.shape), y.dtype) for y in outs])
             _check_bytes(values, kept, f"{call.op.name}, in the gradient, writes to input {{}}")
 

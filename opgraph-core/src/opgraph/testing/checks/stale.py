@@ -92,7 +92,9 @@ def _check_kernel(case: Case, others: Arrays, what: str) -> None:
         case.compute(memory)
         for x, other in zip(memory, others, strict=True):
             x[...] = other
-        expect_same(case.compute(memory), case.compute(others), f"the kernel, with {what} in the same memory: the value")
+        expect_same(
+            case.compute(memory), case.compute(others), f"the kernel, with {what} in the same memory: the value"
+        )
 
 
 def _check_backward(case: Case, others: Arrays, what: str) -> None:
