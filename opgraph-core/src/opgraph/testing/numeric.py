@@ -29,15 +29,9 @@ EVERYWHERE: Interval = (-np.inf, np.inf)
 
 
 class Derivative(NamedTuple):
-    """Derivatives with respect to each element of an input, and the error that each may have.
+    """Derivatives with respect to each element of an input, the error that each may have, and its noise.
 
-    Attributes
-    ----------
-    value, error
-        Of one shape. Where no step gave finite values, NaN and infinity.
-    noise
-        Of the same shape: what rounding alone may leave of a derivative that is 0, one unit in the last place of
-        the function's values over the largest step.
+    All are of one shape; `noise` is what rounding alone may leave of a derivative that is 0.
     """
 
     value: Floats
