@@ -39,6 +39,20 @@ def test_a_node_tells_what_it_is(graph):
     assert x.inputs == ()
 
 
+@pytest.mark.parametrize("attribute", ["name", "spec", "graph", "call", "index", "source", "serial"])
+def test_what_a_node_is_never_changes(attribute):
+    x, w = og.placeholder((2,), name="x"), og.Variable([1.0], name="w")
+    for node in (x, x + 1.0, w):
+        before = getattr(node, attribute)
+        with pytest.raises(AttributeError, match=f"{node.name!r} .* keeps its {attribute}") as caught:
+            setattr(node, attribute, None)
+        assert isinstance(caught.value, og.ReadOnlyError)
+        assert "setattr(node, attribute, None)" in str(caught.value)
+        assert getattr(node, attribute) is before
+    w.trainable = False
+    assert og.get_default_graph().get_variables() == []
+
+
 def test_names_are_unique_and_count_per_kind():
     assert [og.placeholder(()).name for _ in range(3)] == ["placeholder", "placeholder_1", "placeholder_2"]
     a = og.placeholder((), name="a")

@@ -118,9 +118,49 @@ def test_what_is_no_path_is_refused(path):
 def test_slots_are_saved_with_the_others():
     w, slot = make(w=1.0)[0], og.Variable(2.0, name="w/m", slot=True)
     path = og.save_variables("f")
+    with np.load(path) as file:
+        assert {name: float(file[name]) for name in file} == {"w": 1.0, "w/m": 2.0}
     w.set_val(0.0), slot.set_val(0.0)
     og.load_variables(path)
     assert (w.val, slot.val) == (1.0, 2.0)
+
+
+def test_a_strict_load_leaves_out_and_returns_slots_that_the_graph_does_not_have(suffix):
+    w, *slots = make(w=1.0)[0], *[og.Variable(n, name=f"w/{n}\0", slot=True) for n in (2.0, 3.0)]
+    path = og.save_variables(f"f{suffix}")
+    names = tuple(slot.name for slot in slots)
+    w.set_val(0.0)
+    del slots
+    assert og.load_variables(path) == og.Unmatched(missing=(), extra=names)
+    assert w.val == 1.0
+    [other] = make(w2=0.0)
+    with pytest.raises(og.GraphError, match="variables without a value in the file") as caught:
+        og.load_variables(path)
+    assert "no variable's" not in str(caught.value)
+    assert other.val == 0.0
+
+
+def test_a_strict_load_misses_the_slots_that_a_file_lacks():
+    w, slot = make(w=1.0)[0], og.Variable(2.0, name="w/m", slot=True)
+    path = og.save_variables("model", slots=False)
+    assert og.get_default_graph().save_variables("model", slots=False) == path
+    with np.load(path) as file:
+        assert file.files == ["w"]
+    w.set_val(0.0)
+    message = r"slots of an optimizer without a value in the file \(1\): 'w/m'\n  .*before minimize .*strict=False leaves"
+    with pytest.raises(og.GraphError, match=message):
+        og.load_variables(path)
+    assert og.load_variables(path, strict=False) == og.Unmatched(missing=("w/m",), extra=())
+    assert (w.val, slot.val) == (1.0, 2.0)
+
+
+def test_variables_of_one_name_are_not_saved():
+    a, b = make(a=1.0, b=2.0)
+    object.__setattr__(b, "name", "a")  # nobody does
+    with pytest.raises(og.GraphError, match="two variables are named 'a', and a file tells them by their names"):
+        og.save_variables("f")
+    assert os.listdir() == []
+    assert a.val == 1.0
 
 
 def test_without_a_value_nothing_is_written_and_all_such_variables_are_named():

@@ -81,6 +81,10 @@ class OpLoadError(OpgraphError, ImportError):
     """An installed op that cannot be imported, or that two distributions claim."""
 
 
+class ReadOnlyError(OpgraphError, AttributeError):
+    """An attribute that is not for others to set."""
+
+
 class UnknownOpError(OpgraphError, AttributeError):
     """A name under which no op is installed."""
 

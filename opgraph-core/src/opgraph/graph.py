@@ -158,9 +158,9 @@ class Graph:
             write_all(arrays, given)
             in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
 
-    def save_variables(self, path: "str | os.PathLike[str]") -> str:
+    def save_variables(self, path: "str | os.PathLike[str]", slots: bool = True) -> str:
         """Write the values of all variables to a file; see `opgraph.save_variables`."""
-        return above.save_variables(path, self)
+        return above.save_variables(path, self, slots)
 
     def load_variables(self, path: "str | os.PathLike[str]", strict: bool = True) -> "Unmatched":
         """Give the variables the values in a file; see `opgraph.load_variables`."""

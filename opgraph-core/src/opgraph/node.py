@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opgraph.errors import DtypeError, Source, user_source
+from opgraph.errors import DtypeError, ReadOnlyError, Source, user_source
 from opgraph.op import Array, Op, Specs
 from opgraph.spec import DtypeLike, Shape, Spec
 
@@ -35,11 +35,14 @@ class _Above:
 
 above = _Above()
 
+_write = object.__setattr__
+
 
 class Node:
     """One value of a graph.
 
-    Nodes compare and hash by identity, so that they serve as keys; arithmetic on them makes new nodes.
+    Nodes compare and hash by identity, so that they serve as keys; arithmetic on them makes new nodes. What
+    they are never changes: their attributes are read-only.
 
     Attributes
     ----------
@@ -64,14 +67,38 @@ class Node:
 
     kind: ClassVar[str] = "node"
 
-    def __init__(self, graph: "Graph", spec: Spec, name: str, source: Source | None, serial: int) -> None:
-        self.graph = graph
-        self.spec = spec
-        self.name = name
-        self.source = source
-        self.serial = serial
-        self.call: Call | None = None
-        self.index = 0
+    graph: "Graph"
+    spec: Spec
+    name: str
+    source: Source | None
+    serial: int
+    call: "Call | None"
+    index: int
+
+    def __init__(
+        self,
+        graph: "Graph",
+        spec: Spec,
+        name: str,
+        source: Source | None,
+        serial: int,
+        call: "Call | None" = None,
+        index: int = 0,
+    ) -> None:
+        _write(self, "graph", graph)
+        _write(self, "spec", spec)
+        _write(self, "name", name)
+        _write(self, "source", source)
+        _write(self, "serial", serial)
+        _write(self, "call", call)
+        _write(self, "index", index)
+
+    # not properties, which would make every read slower
+    def __setattr__(self, attribute: str, value: object) -> None:
+        if attribute in Node.__slots__:
+            way = "; it takes one where it is made, with name=…" if attribute == "name" else ""
+            raise ReadOnlyError(f"{describe(self)} keeps its {attribute}{way}", str(user_source() or ""))
+        _write(self, attribute, value)
 
     @property
     def shape(self) -> Shape:
@@ -468,9 +495,7 @@ class Call:
             node = ref() if ref is not None else None
             if node is None:
                 name = f"{self.name}:{index}" if index else self.name
-                node = Node(self.graph, self.specs[index], name, self.source, self.serial)
-                node.call = self
-                node.index = index
+                node = Node(self.graph, self.specs[index], name, self.source, self.serial, self, index)
                 self._outputs[index] = weakref.ref(node)
         return node
 

@@ -5,7 +5,8 @@ import json
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -28,13 +29,16 @@ class Header(NamedTuple):
         return f"{self.shape} {self.dtype}"
 
 
-def write_archive(file: BinaryIO, members: Iterable[tuple[str, Array | str]]) -> None:
-    """Write each member, an array as ``.npy`` and text as it is."""
+def write_archive(
+    file: BinaryIO, members: Iterable[tuple[str, Array | str]], comments: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    """Write each member, an array as ``.npy`` and text as it is, and the `comments` on some."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in members:
             info = zipfile.ZipInfo(name)  # dated 1980, whatever the clock says
             info.create_system = 3  # on every system
             info.external_attr = 0o644 << 16
+            info.comment = comments.get(name, b"")
             with archive.open(info, "w", force_zip64=True) as member:
                 if isinstance(content, str):
                     member.write(content.encode(errors="surrogatepass"))

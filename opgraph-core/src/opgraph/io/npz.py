@@ -1,7 +1,7 @@
 """Values by name in the format of ``numpy.savez``."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import BinaryIO
 
 from opgraph.errors import FileError
@@ -10,14 +10,16 @@ from opgraph.io.keys import dump_names, is_text, keys_for, load_names
 from opgraph.op import Array
 
 NAMES = "names.json"  # has no .npy at its end, and so is no variable's
+SLOT = b"slot of an optimizer"  # the comment of a member, which numpy.load does not look at
 
 
-def write(file: BinaryIO, values: Mapping[str, Array]) -> None:
-    """Write `values`, each as the member ``name.npy``."""
+def write(file: BinaryIO, values: Mapping[str, Array], slots: Collection[str] = ()) -> None:
+    """Write `values`, each as the member ``name.npy``, with a comment on those that are `slots`."""
     keys = keys_for(values, _is_storable)
     names = dump_names(keys)
     members = [(f"{keys[name]}.npy", value) for name, value in values.items()]
-    write_archive(file, [*members, (NAMES, names)] if names else members)
+    comments = {f"{keys[name]}.npy": SLOT for name in slots}
+    write_archive(file, [*members, (NAMES, names)] if names else members, comments)
 
 
 @contextlib.contextmanager
@@ -28,7 +30,7 @@ def open_values(path: str) -> Iterator["_Values"]:
 
 
 class _Values:
-    """The values of an open file."""
+    """The values of an open file; `slots` are the names of those that optimizers kept."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -37,6 +39,7 @@ class _Values:
         self._members = {names.get(key, key): f"{key}.npy" for key in keys}
         if len(self._members) < len(keys):
             raise FileError("is damaged: it holds two values of one name")
+        self.slots = {name for name, member in self._members.items() if archive.members[member].comment == SLOT}
 
     @property
     def names(self) -> list[str]:

@@ -1,7 +1,8 @@
 """Values by name in the format of safetensors, where that package is installed."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from opgraph.errors import DtypeError, FileError
@@ -15,7 +16,9 @@ try:
 except ImportError as error:
     raise FileError(".safetensors needs a package of that name: pip install opgraph-core[safetensors]") from error
 
-NAMES = "opgraph.names"  # an entry of the metadata
+# entries of the metadata
+NAMES = "opgraph.names"
+SLOTS = "opgraph.slots"
 _DTYPES = {
     "BOOL": "bool",
     "U8": "uint8",
@@ -33,16 +36,17 @@ _DTYPES = {
 }
 
 
-def write(file: BinaryIO, values: Mapping[str, Array]) -> None:
-    """Write `values`, each under its name."""
+def write(file: BinaryIO, values: Mapping[str, Array], slots: Collection[str] = ()) -> None:
+    """Write `values`, each under its name, and the names of those that are `slots`."""
     for name, value in values.items():
         if value.dtype.name not in _DTYPES.values():
             raise DtypeError(f"{name!r} is {value.dtype}, which .safetensors cannot hold; save as .npz")
     # the name of the metadata is the only one that is taken
     keys = keys_for(values, lambda name: is_text(name) and name != "__metadata__")
-    names = dump_names(keys)
+    metadata = {NAMES: dump_names(keys), SLOTS: json.dumps([keys[name] for name in slots]) if slots else ""}
+    said = {entry: text for entry, text in metadata.items() if text}
     try:
-        content = save({keys[name]: value for name, value in values.items()}, {NAMES: names} if names else None)
+        content = save({keys[name]: value for name, value in values.items()}, said or None)
     except SafetensorError as error:  # old ones know fewer dtypes
         raise DtypeError(f"the installed safetensors cannot write this: {error}; upgrade it or save as .npz") from error
     file.write(content)
@@ -56,15 +60,18 @@ def open_values(path: str) -> Iterator["_Values"]:
 
 
 class _Values:
-    """The values of an open file."""
+    """The values of an open file; `slots` are the names of those that optimizers kept."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        names = load_names((file.metadata() or {}).get(NAMES, ""))
+        metadata = file.metadata() or {}
+        names = load_names(metadata.get(NAMES, ""))
         keys = list(file.keys())
         self._keys = {names.get(key, key): key for key in keys}
         if len(self._keys) < len(keys):
             raise FileError("is damaged: it holds two values of one name")
+        marked = json.loads(metadata.get(SLOTS, "[]"))
+        self.slots = {name for name, key in self._keys.items() if key in marked}
 
     @property
     def names(self) -> list[str]:

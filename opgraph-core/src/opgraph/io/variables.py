@@ -30,6 +30,8 @@ class Unmatched(NamedTuple):
 class Values(Protocol):
     """The values of a file that is open."""
 
+    slots: Collection[str]  # the names of those that optimizers kept
+
     @property
     def names(self) -> Collection[str]:
         """The names of the values."""
@@ -44,19 +46,18 @@ class Values(Protocol):
 class Format(Protocol):
     """What a module has that reads and writes one format."""
 
-    def write(self, file: BinaryIO, values: Mapping[str, Array]) -> None:
-        """Write `values`, each under its name."""
+    def write(self, file: BinaryIO, values: Mapping[str, Array], slots: Collection[str] = ()) -> None:
+        """Write `values`, each under its name, and the names of those that are `slots`."""
 
     def open_values(self, path: str) -> AbstractContextManager[Values]:
         """Open a file for reading its values."""
 
 
-def save_variables(path: StrPath, graph: Graph | None = None) -> str:
+def save_variables(path: StrPath, graph: Graph | None = None, slots: bool = True) -> str:
     """Write the values of all variables of a graph to a file, keyed by name.
 
-    Slots that living optimizers keep are among them, so that training continues from the file as it would
-    have continued without. The file is replaced in one step: it is the old or the new one at any
-    moment, whatever fails.
+    A `Variable` that nobody holds any more is not among them. The file is replaced in one step: it is the old
+    or the new one at any moment, whatever fails.
 
     Parameters
     ----------
@@ -65,6 +66,9 @@ def save_variables(path: StrPath, graph: Graph | None = None) -> str:
         that nor in ``.safetensors``, which needs ``opgraph-core[safetensors]``.
     graph
         The default graph where not given.
+    slots
+        Whether the slots that living optimizers keep are among them, so that training continues from the file
+        as it would have continued without.
 
     Returns
     -------
@@ -75,6 +79,8 @@ def save_variables(path: StrPath, graph: Graph | None = None) -> str:
     ------
     UninitializedError
         Where variables have no value yet; nothing is written then.
+    GraphError
+        Where two variables have one name.
     DtypeError
         Where the format cannot hold the dtype of a variable.
     FileError
@@ -84,12 +90,13 @@ def save_variables(path: StrPath, graph: Graph | None = None) -> str:
     with placing("save_variables", source):
         target = with_suffix(path, FORMATS)
         form = _format_of(target)
-        variables = _variables(graph)
+        variables = {name: v for name, v in _variables(graph).items() if slots or not v.slot}
         copies = (graph or get_default_graph()).read_values(list(variables.values()))
         values = {name: copy for name, copy in zip(variables, copies, strict=True) if copy is not None}
         if len(values) < len(variables):
             raise uninitialized([v.storage.label for n, v in variables.items() if n not in values], source)
-        write_file(target, lambda file: form.write(file, values))
+        kept = [name for name, variable in variables.items() if variable.slot]
+        write_file(target, lambda file: form.write(file, values, kept))
     return target
 
 
@@ -103,13 +110,15 @@ def load_variables(path: StrPath, graph: Graph | None = None, strict: bool = Tru
     graph
         The default graph where not given.
     strict
-        Whether the names in the file must be those of the variables. If not, names of no variable are left
-        aside, and variables that the file lacks keep their values.
+        Whether the names in the file must be those of the variables, but for slots of optimizers that the
+        graph does not have. If not, names of no variable are left aside, and variables that the file lacks
+        keep their values.
 
     Returns
     -------
     Unmatched
-        ``missing`` and ``extra``: the names that were left out, empty if `strict`.
+        ``missing`` and ``extra``: the names that were left out. If `strict`, ``missing`` is empty and ``extra``
+        holds slots alone.
 
     Raises
     ------
@@ -128,7 +137,8 @@ def load_variables(path: StrPath, graph: Graph | None = None, strict: bool = Tru
             missing = tuple(name for name in variables if name not in names)
             extra = tuple(sorted(names - variables.keys()))
             found = [variable for name, variable in variables.items() if name in names]
-            _check_fit(found, stored, *((missing, extra) if strict else ((), ())))
+            strange = [name for name in extra if name not in stored.slots]
+            _check_fit(found, stored, *(([variables[n] for n in missing], strange) if strict else ((), ())))
             values = {variable: stored.read(variable.name) for variable in found}
         (graph or get_default_graph()).write_values(values)
     return Unmatched(missing, extra)
@@ -141,10 +151,17 @@ def _format_of(path: str) -> Format:
 
 def _variables(graph: Graph | None) -> dict[str, Variable]:
     """Return the variables by name, slots among them."""
-    return {variable.name: variable for variable in (graph or get_default_graph())._all_variables()}
+    variables = (graph or get_default_graph())._all_variables()
+    by_name = {variable.name: variable for variable in variables}
+    if len(by_name) < len(variables):
+        twice = next(v for v in variables if by_name[v.name] is not v)
+        raise GraphError(f"two variables are named {twice.name!r}, and a file tells them by their names")
+    return by_name
 
 
-def _check_fit(found: Iterable[Variable], stored: Values, missing: Collection[str], extra: Collection[str]) -> None:
+def _check_fit(
+    found: Iterable[Variable], stored: Values, missing: Collection[Variable], extra: Collection[str]
+) -> None:
     """Raise one error that says all that keeps the values in a file from going into the variables."""
     unequal = []
     for variable in found:
@@ -154,11 +171,14 @@ def _check_fit(found: Iterable[Variable], stored: Values, missing: Collection[st
             unequal.append(f"{variable.name!r} is {variable.spec}, in the file {header}{unpickled}")
     problems = [
         ("shapes or dtypes that differ", unequal),
-        ("variables without a value in the file", [*map(repr, missing)]),
+        ("variables without a value in the file", [repr(v.name) for v in missing if not v.slot]),
+        ("slots of an optimizer without a value in the file", [repr(v.name) for v in missing if v.slot]),
         ("names in the file that are no variable's", [*map(repr, extra)]),
     ]
     lines = [f"{what} ({len(listed)}): {_shortened(listed)}" for what, listed in problems if listed]
-    if missing or extra:
+    if any(v.slot for v in missing):
+        lines.append("to evaluate, load before minimize makes the slots; strict=False leaves them as they are")
+    if extra or not all(v.slot for v in missing):
         lines.append("strict=False leaves out what has no counterpart")
     if lines:
         raise GraphError("\n  ".join(("does not fit the graph", *lines)))
