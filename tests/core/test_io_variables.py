@@ -147,7 +147,9 @@ def test_a_strict_load_misses_the_slots_that_a_file_lacks():
     with np.load(path) as file:
         assert file.files == ["w"]
     w.set_val(0.0)
-    message = r"slots of an optimizer without a value in the file \(1\): 'w/m'\n  .*before minimize .*strict=False leaves"
+    message = (
+        r"slots of an optimizer without a value in the file \(1\): 'w/m'\n  .*before minimize .*strict=False leaves"
+    )
     with pytest.raises(og.GraphError, match=message):
         og.load_variables(path)
     assert og.load_variables(path, strict=False) == og.Unmatched(missing=("w/m",), extra=())

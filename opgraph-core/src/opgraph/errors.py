@@ -49,6 +49,10 @@ class DtypeError(OpgraphError, TypeError):
     """A value whose dtype the operation cannot take."""
 
 
+class NoValueError(DtypeError):
+    """A node where a value is needed: nodes have none before they are run, and never change."""
+
+
 class ArgumentError(OpgraphError, ValueError, TypeError):
     """An attribute or argument outside of what the operation allows."""
 
@@ -118,7 +122,8 @@ class Source:
         return f"at {shown}:{self.line}" + (f": {text}" if text else "")
 
 
-_hidden_packages = {"opgraph", "contextlib"}  # which calls what a ``with`` enters and leaves
+_hidden_packages = {"opgraph"}
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 
 
 def hide_frames(package: str) -> None:
@@ -139,12 +144,19 @@ def user_source() -> Source | None:
     """Return the innermost line of the call stack that is the user's own, None where there is none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        module = frame.f_globals.get("__name__") or ""
         # a dataclass's generated methods run under their class's module name, so no special case
-        if module.partition(".")[0] not in _hidden_packages:
+        package = (frame.f_globals.get("__name__") or "").partition(".")[0]
+        if package not in _hidden_packages and not (
+            package in sys.stdlib_module_names and _is_of_standard_library(frame.f_code.co_filename)
+        ):
             return _source(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return None
+
+
+def _is_of_standard_library(filename: str) -> bool:
+    # a user's file may be called random.py
+    return filename.startswith((_STANDARD_LIBRARY, "<frozen "))
 
 
 @contextlib.contextmanager
@@ -158,5 +170,7 @@ def placing(what: str, source: Source | None) -> Iterator[None]:
 
 def did_you_mean(name: str, known: Any) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
-    close = get_close_matches(str(name), list(known), n=1)
+    name = str(name)
+    # of two short names, more must be the same: mul is not matmul
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6 if len(name) > 5 else 0.7)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opgraph.errors import DtypeError, ReadOnlyError, Source, user_source
+from opgraph.errors import NoValueError, ReadOnlyError, Source, UnknownOpError, user_source
+from opgraph.hints import way_to
 from opgraph.op import Array, Op, Specs
 from opgraph.spec import DtypeLike, Shape, Spec
 
@@ -28,6 +29,7 @@ class _Above:
     """What nodes and graphs need from the layers above, which fill it in when they are imported."""
 
     function: Callable[[str], Callable[..., "Node"]]
+    flat_names: Callable[[], list[str]]
     make_runtime: Callable[[], Any]
     save_variables: Callable[..., str]
     load_variables: Callable[..., Any]
@@ -61,8 +63,6 @@ class Node:
 
     __slots__ = ("__weakref__", "call", "graph", "index", "name", "serial", "source", "spec")
 
-    # the operators of ndarray give way, so that ``array + node`` asks the node
-    __array_ufunc__ = None
     __array_priority__ = 1000
 
     kind: ClassVar[str] = "node"
@@ -200,8 +200,26 @@ class Node:
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         raise self._unsupported("is no array before it is run; run it, or use the functions of opgraph on it")
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        raise self._unsupported(f"cannot go into numpy.{function.__name__}; use og.{function.__name__} or the like")
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
+        raise self._unsupported_by(f"{function.__module__}.{function.__name__}")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> "Node":
+        operator = _OPERATORS.get(ufunc)
+        # ``array + node`` comes here; ``node + array``, and all that has no array on its left, does not
+        if operator is not None and method == "__call__" and not kwargs and not isinstance(inputs[0], Node):
+            return above.function(operator)(*inputs)
+        if ufunc in (np.equal, np.not_equal):
+            raise self._unsupported(f"is compared by identity; og.{ufunc.__name__}(x, y) compares values")
+        if "out" in kwargs:
+            raise self._unsupported("does not go into an array before it is run; write y = array + x, not array += x")
+        raise self._unsupported_by(f"numpy.{ufunc.__name__}")
+
+    def __getattr__(self, attribute: str) -> NoReturn:
+        # what protocols look for, and what is not there yet
+        if attribute.startswith("_") or attribute in (*Node.__slots__, *type(self).__slots__):
+            raise AttributeError(attribute)
+        hint = way_to(attribute, above.flat_names(), "(x)")
+        raise UnknownOpError(f"{describe(self)} has no attribute {attribute!r}{hint}", str(user_source() or ""))
 
     def __contains__(self, value: object) -> NoReturn:
         raise self._unsupported("cannot be searched before it is run; run it, then search the array")
@@ -227,8 +245,12 @@ class Node:
     def __reduce__(self) -> Any:
         raise self._unsupported("belongs to its graph and cannot be copied or pickled; its value can")
 
-    def _unsupported(self, what: str) -> DtypeError:
-        return DtypeError(f"{describe(self)} {what}").located("node", source=user_source())
+    def _unsupported(self, what: str) -> NoValueError:
+        return NoValueError(f"{describe(self)} {what}", str(user_source() or ""))
+
+    def _unsupported_by(self, function: str) -> NoValueError:
+        hint = way_to(function.rpartition(".")[2], above.flat_names()) or "; run it first"
+        return self._unsupported(f"cannot go into {function}{hint}")
 
     def __add__(self, other: "NodeLike") -> "Node":
         return above.function("core.add")(self, other)
@@ -406,6 +428,25 @@ class Node:
         """Return the node in another dtype, itself where it has that one already."""
         return above.function("core.cast")(self, dtype)
 
+
+# the ufuncs that stand for operators with an array on the left
+_OPERATORS = {
+    np.add: "core.add",
+    np.subtract: "core.subtract",
+    np.multiply: "core.multiply",
+    np.divide: "core.divide",
+    np.matmul: "core.matmul",
+    np.power: "core.power",
+    np.floor_divide: "core.floor_divide",
+    np.remainder: "core.remainder",
+    np.bitwise_and: "core.logical_and",
+    np.bitwise_or: "core.logical_or",
+    np.bitwise_xor: "core.logical_xor",
+    np.less: "core.less",
+    np.less_equal: "core.less_equal",
+    np.greater: "core.greater",
+    np.greater_equal: "core.greater_equal",
+}
 
 NodeLike: TypeAlias = Node | ArrayLike
 

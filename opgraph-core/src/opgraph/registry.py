@@ -15,6 +15,7 @@ from opgraph.errors import (
     did_you_mean,
     hide_frames,
 )
+from opgraph.hints import way_to
 from opgraph.node import above
 from opgraph.op import Op
 
@@ -332,7 +333,7 @@ def _where_to_find(name: str) -> str:
     for distribution, offered in KNOWN_ELSEWHERE.items():
         if name in offered and not _own_entries(distribution.removeprefix("opgraph-")):
             return f"; it comes with {distribution}: pip install {distribution}"
-    return did_you_mean(name, flat_names())
+    return way_to(name, flat_names())
 
 
 def _other_contract(name: str) -> str:
@@ -365,3 +366,4 @@ class Namespace:
 
 
 above.function = get_function
+above.flat_names = flat_names
