@@ -124,7 +124,6 @@ WAYS = {
     "flipud": "use og.flip(x, axis=0)",
     "full": "use og.constant of an array, or og.full_like(x, value)",
     "function": "og.RunTime().compile([x], [y]) makes a function of nodes",
-    "gelu": "x * og.erfc(-x * 0.5**0.5) * 0.5 is it",
     "get_shape": "x.shape is a node's shape",
     "group_norm": "normalize with og.reduce_mean and og.reduce_variance",
     "hstack": "use og.concat(xs, axis=1), or og.concat(xs, axis=0) for vectors",
