@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import opgraph as og
+import opgraph.cycle
 
 
 @pytest.fixture
@@ -420,3 +421,23 @@ def test_what_is_no_node_or_number_is_refused(rt, call, message):
     with pytest.raises(og.OpgraphError, match=message) as caught:
         call(rt, og.placeholder((2,), name="x"))
     assert "at test_cycles.py" in str(caught.value)
+
+
+def test_an_interrupt_as_a_cycle_opens_leaves_none_open(rt, monkeypatch):
+    class Interrupting:
+        """The variable that holds the open cycle, interrupted when it has been set to one."""
+
+        def __getattr__(self, name):
+            return getattr(opgraph.cycle.current, name)
+
+        def set(self, cycle):
+            opgraph.cycle.current.set(cycle)
+            if cycle is not None:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("opgraph.runtime.current", Interrupting())
+    with pytest.raises(KeyboardInterrupt), rt.forward_backward_cycle():
+        pass
+    monkeypatch.undo()
+    with rt.forward_backward_cycle():
+        pass

@@ -6,6 +6,7 @@ import pickle
 import stat
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -246,3 +247,22 @@ def test_saving_and_loading_bring_nothing_along_until_they_are_asked_for():
     code = "import sys, opgraph; print([m for m in ('zipfile', 'json', 'safetensors') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_interrupt_while_an_archive_is_written_stays_one(tmp_path, monkeypatch, graph):
+    v = og.Variable(1.0, name="v")
+    path = graph.save_variables(tmp_path / "v")
+    opened, left_open = zipfile.ZipFile.open, []
+
+    def interrupted(archive, *args, **kwargs):
+        left_open.append(opened(archive, *args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", interrupted)
+    v.set_val(2.0)
+    with pytest.raises(KeyboardInterrupt):
+        graph.save_variables(path)
+    monkeypatch.undo()
+    graph.load_variables(path)
+    assert v.val == 1.0
+    assert os.listdir(tmp_path) == ["v.npz"]

@@ -1,5 +1,6 @@
 """What a program leaves behind: memory, and time as graphs grow."""
 
+import contextlib
 import gc
 import sys
 import tracemalloc
@@ -113,3 +114,21 @@ def calls_made(n):
 def test_work_grows_with_the_graph_and_no_faster():
     calls_made(10)
     assert calls_made(2_000) <= 10.1 * calls_made(200)
+
+
+def test_a_node_whose_compilation_failed_goes_without_a_complaint(monkeypatch):
+    complaints = []
+    monkeypatch.setattr("sys.unraisablehook", complaints.append)
+    gc.disable()
+    try:
+        rt, x = og.RunTime(), og.constant(1.0)
+        rt.run(x)
+        y = x * 2.0
+        with monkeypatch.context() as patched:
+            patched.setattr("opgraph.runtime.Executable", lambda *_: 1 / 0)
+            with contextlib.suppress(ZeroDivisionError):
+                rt.run(y)
+        del y
+    finally:
+        gc.enable()
+    assert complaints == []

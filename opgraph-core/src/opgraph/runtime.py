@@ -279,12 +279,12 @@ class RunTime:
             stopped = [] if grad_stopped_nodes is None else _as_nodes(grad_stopped_nodes, "grad_stopped_nodes")
             _check_nodes(stopped)
         cycle = Cycle(self, next(self._steps), current.get(), [*self.stopped, *stopped])
-        token = current.set(cycle)
         try:
+            current.set(cycle)  # in here, since a signal may interrupt as soon as it is done
             yield self
             cycle.commit()
         finally:
-            current.reset(token)
+            current.set(cycle.outer)
 
     def _advance(
         self,
@@ -330,6 +330,7 @@ class RunTime:
         known = graph.executables.setdefault(self, {})
         found = known.get((kind, tuple(map(weakref.ref, nodes)), version))
         if found is None:
+            found = make()
 
             def forget(_: object) -> None:
                 known.pop(key, None)
@@ -338,7 +339,7 @@ class RunTime:
             stale = [k for k in list(known) if k[2] != version]
             for old in stale or list(known)[: -EXECUTABLE_CACHE_SIZE + 1]:
                 known.pop(old, None)
-            found = known[key] = make()
+            known[key] = found
         return cast(_T, found)
 
     def _begin(self, feed_dict: Mapping[Any, Any] | None) -> Cycle:

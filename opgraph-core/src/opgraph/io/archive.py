@@ -33,7 +33,8 @@ def write_archive(
     file: BinaryIO, members: Iterable[tuple[str, Array | str]], comments: Mapping[str, bytes] = MappingProxyType({})
 ) -> None:
     """Write each member, an array as ``.npy`` and text as it is, and the `comments` on some."""
-    with zipfile.ZipFile(file, "w") as archive:
+    archive = zipfile.ZipFile(file, "w")
+    try:
         for name, content in members:
             info = zipfile.ZipInfo(name)  # dated 1980, whatever the clock says
             info.create_system = 3  # on every system
@@ -44,6 +45,10 @@ def write_archive(
                     member.write(content.encode(errors="surrogatepass"))
                 else:
                     npy.write_array(member, content, allow_pickle=False)
+        archive.close()
+    except BaseException:
+        archive.fp = None  # to close it would go on writing, and raise an error that hides this one
+        raise
 
 
 class Archive:
