@@ -250,7 +250,7 @@ class Round(Rounding, name="core.round"):
         elif x.dtype.kind == "b" or self.decimals >= 0:
             np.copyto(y, x)
         else:
-            _round_integers(x, y, 10**-self.decimals)
+            _round_integers(x, y, 10 ** min(-self.decimals, 20))  # which is more than any integer
 
     def _holding_scale(self, dtype: np.dtype[Any]) -> np.dtype[Any] | None:
         """Return the narrowest dtype, from `dtype` up, in which the power of ten to scale by is no infinity."""
