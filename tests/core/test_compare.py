@@ -89,9 +89,7 @@ def test_nodes_are_equal_to_themselves_alone_and_say_so_beside_numbers():
     assert x != None  # noqa: E711  # that is what is tested
     assert x != "x"
     for compare in (lambda: x == 0, lambda: x != 1.5, lambda: np.zeros(3) == x, lambda: x == np.float32(1)):
-        with pytest.raises(
-            og.DtypeError, match=r"placeholder 'x' .* is compared by identity; og.equal"
-        ) as caught:
+        with pytest.raises(og.DtypeError, match=r"placeholder 'x' .* is compared by identity; og.equal") as caught:
             compare()
         assert "test_compare.py" in str(caught.value)
 
