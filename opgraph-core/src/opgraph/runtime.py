@@ -7,22 +7,20 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opgraph.ambient import at_source
-from opgraph.autodiff import gradients
+from opgraph.backward import Backward
 from opgraph.cycle import Cycle, current, named, open_cycle
 from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, did_you_mean, placing, user_source
 from opgraph.executable import Executable, Settings, fed, fed_arrays, shown
-from opgraph.graph import Graph, as_update, placeholder
+from opgraph.graph import Graph, as_update
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array
 from opgraph.passes import GRAPH_PASSES
 from opgraph.registry import default_kernels, get_kernels
-from opgraph.spec import is_differentiable
 from opgraph.variable import Variable
 
 EXECUTABLE_CACHE_SIZE = 64  # sets of fetches of one graph that a run time remembers
@@ -222,7 +220,7 @@ class RunTime:
             found = self._remembered(
                 kind,
                 [node, *(chosen or []), *stopped],
-                lambda: _Backward.of(node, chosen, stopped, bwval is None, self.settings),
+                lambda: Backward.of(node, chosen, stopped, bwval is None, self.settings),
             )
             cycle = open_cycle(self) or self._continued(feed_dict, found.executable) or self._begin(feed_dict)
             given = {} if found.cotangent is None else {found.cotangent: fed(found.cotangent, bwval)}
@@ -427,28 +425,6 @@ class Program:
         return f"<Program ({names}) -> [{fetched}]{updated and f', updates {updated}'}; calls: {len(structure.steps)}>"
 
 
-class _Backward(NamedTuple):
-    """What computes the value of a node and its gradients, which go by names; and the placeholder of `bwval`."""
-
-    executable: Executable
-    names: tuple[str, ...]
-    cotangent: Placeholder | None
-
-    @classmethod
-    def of(
-        cls, node: Node, wrt: Sequence[Node] | None, stopped: Sequence[Node], ones: bool, settings: Settings
-    ) -> "_Backward":
-        """Return that of `node` by `wrt`, or by all that flows into it."""
-        fed_in = None if ones else at_source(node, placeholder, node.shape, node.dtype, f"bwval of {node.name}")
-        targets = _flowing_into(node) if wrt is None else wrt
-        found = gradients([node], targets, [fed_in], stopped, unconnected="none")
-        pairs = [(x.name, g) for x, g in zip(targets, found, strict=True) if g is not None]
-        if wrt is not None and len(pairs) < len(wrt):
-            missing = next(x for x, g in zip(targets, found, strict=True) if g is None)
-            raise GradientError(f"{describe(node)} does not depend on {describe(missing)}")
-        return cls(Executable([node, *(g for _, g in pairs)], {}, settings), tuple(n for n, _ in pairs), fed_in)
-
-
 class _Local(threading.local):
     """What a run time keeps for one thread: the last call outside of a cycle, and what stops gradients."""
 
@@ -456,19 +432,6 @@ class _Local(threading.local):
         self.last: Cycle | None = None
         self.feed_dict: object = None
         self.stopped: dict[Any, Node] = {}
-
-
-def _flowing_into(node: Node) -> list[Node]:
-    """Return `node` and its ancestors, those of them that have gradients, oldest first."""
-    found: dict[Any, Node] = {node.identity: node}
-    pending = [node]
-    while pending:
-        call = pending.pop().call
-        for x in call.inputs if call is not None else ():
-            if x.identity not in found:
-                found[x.identity] = x
-                pending.append(x)
-    return [x for x in sorted(found.values(), key=lambda n: n.serial) if is_differentiable(x.dtype)]
 
 
 def _check_nodes(nodes: Sequence[Node]) -> None:
