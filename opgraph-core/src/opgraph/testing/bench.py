@@ -202,12 +202,8 @@ def finished(result: Result, op_class: type[og.Op] | None, settings: Settings) -
 def _command(result: Result, op_class: type[og.Op] | None, settings: Settings) -> str:
     """Return the line that does it again: of a shell for an installed op, of Python for one that is not."""
     if result.op in og.registry.installed():
-        words = [
-            "opgraph",
-            "check",
-            result.op,
-            *(["--only", result.check] if result.check not in (LOAD, EXPECTED) else []),
-        ]
+        words = ["opgraph", "check", result.op]
+        words += ["--only", result.check] if result.check not in (LOAD, EXPECTED) else []
         words += ["--sample", result.sample] if result.sample else []
         words += ["--seed", str(settings.seed)] if settings.seed else []
         return shlex.join([*words, *(["--thorough"] if settings.thorough else [])])

@@ -31,6 +31,7 @@ class Pickle(Check):
     """Ops survive pickling and copying, and are equal exactly where classes and attributes agree in type and bits."""
 
     name = "pickle"
+    searchable = False  # it looks at attributes alone
 
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
         samples = [s for s in op_class.samples(np.random.default_rng(seed)) if s.raises is None]

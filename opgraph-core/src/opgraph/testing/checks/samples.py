@@ -18,6 +18,7 @@ class Samples(Check):
     """The samples are enough to check the op: several, an empty one, one of size 1, an invalid one, no sizes alike."""
 
     name = "samples"
+    searchable = False  # only the declared ones matter
 
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
         samples = _listed(op_class, seed)
