@@ -171,6 +171,8 @@ def placing(what: str, source: Source | None) -> Iterator[None]:
 def did_you_mean(name: str, known: Any) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
     name = str(name)
-    # of two short names, more must be the same: mul is not matmul
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6 if len(name) > 5 else 0.7)
+    candidates = list(known)
+    if len(name) <= 5:  # short names are alike by chance: sin is not min, nor matmul mul
+        candidates = [k for k in candidates if k[:1] == name[:1] and abs(len(k) - len(name)) <= 1]
+    close = get_close_matches(name, candidates, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
