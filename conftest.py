@@ -6,6 +6,8 @@ from tempfile import TemporaryDirectory
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+pytest_plugins = ["pytester"]
+
 
 def enter_fresh_graph(namespace):
     """Give each document a graph and a directory of its own, so that none depends on what another one left."""

@@ -7,8 +7,6 @@ import pytest
 
 import opgraph as og
 
-pytest_plugins = ["pytester"]
-
 OPS = '''
 import numpy as np
 import opgraph as og
