@@ -113,6 +113,7 @@ from opgraph.spec import (
     wide_dtype,
     widened,
 )
+from opgraph.threads import parallel_for
 from opgraph.transforms import hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from opgraph.variable import Initializer, Variable, variable
 
@@ -459,6 +460,7 @@ __all__ = [
     "ops",
     "outer",
     "pad",
+    "parallel_for",
     "placed",
     "placeholder",
     "placing",

@@ -2,11 +2,11 @@
 
 import collections
 import functools
-import itertools
+import operator
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
@@ -16,13 +16,14 @@ from opgraph.convert import to_array
 from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
 from opgraph.graph import Graph
 from opgraph.node import Node, Placeholder, describe
-from opgraph.op import Array, Kernel, Op, Specs
-from opgraph.passes.bind import bind
+from opgraph.op import Array, Elementwise, Kernel, Op, Specs
+from opgraph.passes.bind import Layout, bind
 from opgraph.passes.lower import Fired, lower
 from opgraph.passes.specialize import specialize
-from opgraph.plan import Plan, Structure
+from opgraph.plan import Plan, Run, Structure
 from opgraph.spec import Shape, Spec
-from opgraph.variable import Variable, in_one_call, uninitialized, write_all
+from opgraph.threads import run_blocks
+from opgraph.variable import Variable, uninitialized
 
 PLAN_CACHE_BYTES = 1 << 30  # of the buffers of one program's plans
 
@@ -38,6 +39,7 @@ class Settings:
     check_finite: bool
     passes: Sequence[Callable[[Structure], Structure]]
     kernel_sets: Sequence[KernelSet]
+    layout: Layout
 
 
 class Executable:
@@ -117,24 +119,38 @@ class Executable:
         missing = [storage.label for storage in self._read if not storage.initialized]
         if missing:
             raise uninitialized(missing, user_source())
-        plan = self._plan(feeds)
-        values = plan.run(feeds, self._settings.seed, step, self._settings.check_finite)
-        news = zip(self.fired, plan.new_values(), strict=True)
-        if receive is not None:
-            for fired, value in news:
-                receive(fired, value)
+        written = [f.variable for f in self.fired]
+        at_once = not written or (receive is None and done.keys().isdisjoint(written))
+        plan = self._plan(feeds, at_once)
+        try:
+            values = plan.run(feeds, self._settings.seed, step, self._settings.check_finite)
+            news = zip([self.fired[at] for at in plan.staged], plan.new_values(), strict=True)
+            if receive is not None:
+                for fired, value in news:
+                    receive(fired, value)
+                return values
+            wanted = [(f.variable, value) for f, value in news if not f.updates <= done.get(f.variable, frozenset())]
+            with np.errstate(all="ignore"):
+                commit([variable for variable, _ in wanted], [value for _, value in wanted], plan.commits, written)
             return values
-        wanted = [(f.variable, value) for f, value in news if not f.updates <= done.get(f.variable, frozenset())]
-        commit([variable for variable, _ in wanted], [value for _, value in wanted])
-        return values
+        finally:
+            plan.release()
 
-    def _plan(self, feeds: Sequence[Array]) -> Plan:
-        """Return the plan for the feeds' shapes, bound now where there is none; the caller holds the lock."""
-        signature = tuple([array.shape for array in feeds])
+    def _plan(self, feeds: Sequence[Array], at_once: bool) -> Plan:
+        """Return the plan for the feeds' shapes, bound now where there is none; the caller holds the lock.
+
+        Parameters
+        ----------
+        at_once
+            Whether all variables take their new values when the run ends, and may be written in place.
+        """
+        signature = (at_once, *[array.shape for array in feeds])
         plan = self._plans.get(signature)
         if plan is None:
             specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
-            plan = bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel)
+            storages = [s.array for s in self._storages]
+            layout = replace(self._settings.layout, commit=self._settings.layout.commit and at_once)
+            plan = bind(self.structure, specs, storages, self._choose_kernel, layout)
             self._plans[signature] = plan
             self._plan_bytes += plan.nbytes
         self._plans.move_to_end(signature)
@@ -143,11 +159,27 @@ class Executable:
         return plan
 
 
-def commit(variables: Sequence[Variable], values: Sequence[Array]) -> None:
-    """Copy `values` into `variables`, all or none of them; the caller holds the lock of their graph."""
+def commit(
+    variables: Sequence[Variable],
+    values: Sequence[Array],
+    blocks: Sequence[Sequence[Sequence[Run]]] = ((),),
+    written: Sequence[Variable] = (),
+) -> None:
+    """Copy `values` into `variables`, all or none of them; the caller holds the lock of their graph.
+
+    Parameters
+    ----------
+    blocks
+        For each thread, calls that write more variables where they are.
+    written
+        These.
+    """
     storages = [variable.storage for variable in variables]
-    write_all([storage.array for storage in storages], values)
-    in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
+    copies = [
+        functools.partial(operator.setitem, s.array, ..., value) for s, value in zip(storages, values, strict=True)
+    ]
+    marks = [functools.partial(setattr, v.storage, "initialized", True) for v in (*variables, *written)]
+    run_blocks(blocks, [*copies, *marks])
 
 
 def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: Specs) -> Kernel:
@@ -156,6 +188,9 @@ def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: S
         kernel = kernels[op.name](op, ins, outs) if op.name in kernels else None
         if kernel is not None:
             return cast(Kernel, kernel)
+    if isinstance(op, Elementwise):
+        ufunc = op.ufunc if type(op).compute is Elementwise.compute else None
+        return Kernel(op.compute, op.scratch(ins, outs), blocks=True, ufunc=ufunc)
     return Kernel(op.compute, op.scratch(ins, outs))
 
 

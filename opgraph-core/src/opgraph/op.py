@@ -191,11 +191,20 @@ class Elementwise(Op):
         Promises that no input is read after an output was written.
     floating : bool
         Whether integers and booleans are cast to the default float before they go in.
+    ufunc : numpy.ufunc, optional
+        What computes the outputs, called with the inputs and them. An op that names it needs no `compute`.
     """
 
     outputs: ClassVar[int] = 1
     inplace: ClassVar[bool] = False
     floating: ClassVar[bool] = True
+    ufunc: ClassVar[np.ufunc | None] = None
+
+    def compute(self, ins: Arrays, outs: Arrays) -> None:
+        """Fill `outs`, or a block of them: a contiguous range of leading rows."""
+        if self.ufunc is None:
+            raise NotImplementedError(f"{type(self).__qualname__} defines neither compute nor ufunc")
+        self.ufunc(*ins, *outs)
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any] | tuple[np.dtype[Any], ...]:
         """Return the dtype of the outputs: the inputs' promoted one, unless overridden."""
@@ -272,10 +281,25 @@ class OpInfo:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What computes an op: `run`, called as ``Op.compute`` is, and the specs of the work space it wants."""
+    """What computes an op.
+
+    Parameters
+    ----------
+    run
+        Called as ``Op.compute`` is.
+    scratch
+        The specs of the work space that it wants.
+    blocks
+        Whether it is right on a block of leading rows, as ``Elementwise.compute`` is, for the work space
+        that it would want for such a block.
+    ufunc
+        What `run` calls with the inputs and outputs, and nothing else: it is then called directly.
+    """
 
     run: Callable[..., Any]
     scratch: Specs = ()
+    blocks: bool = False
+    ufunc: np.ufunc | None = None
 
 
 def generator(key: Array) -> Rng:

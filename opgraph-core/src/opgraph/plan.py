@@ -4,6 +4,8 @@ Both hold ops and specs and no nodes, so neither keeps a graph alive. Values are
 the values it reads and makes by their numbers.
 """
 
+import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -13,7 +15,8 @@ import numpy as np
 from opgraph.build import input_names
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
 from opgraph.op import Array, Op
-from opgraph.spec import Spec
+from opgraph.spec import Shape, Spec
+from opgraph.threads import share_out, using_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,46 +113,110 @@ class Arena:
 
 
 Environment: TypeAlias = list[Any]
+Run: TypeAlias = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
-    """One step with its arrays bound, to be run by calling `run`."""
+class Group:
+    """Steps that run together, block by block, each making values of `shape`; or one step alone, without one."""
 
-    run: Callable[[], object]
-    step: Step
+    steps: tuple[Step, ...]
+    shape: Shape | None = None
 
 
-@dataclass(frozen=True)
+class Section:
+    """A group whose blocks threads share: for each thread, the calls that make up each block."""
+
+    __slots__ = ("steps", "workers")
+
+    def __init__(self, workers: Sequence[Sequence[list[Run]]], steps: Sequence[Step]) -> None:
+        self.workers = workers
+        self.steps = steps
+
+    def __call__(self) -> None:
+        share_out([functools.partial(self._run, blocks) for blocks in self.workers], len(self.workers[0]))
+
+    def _run(self, blocks: Sequence[list[Run]], at: int) -> None:
+        calls = iter(blocks[at])
+        try:
+            for call in calls:
+                call()
+        except Exception as error:
+            raise _StepFailed(self.steps[-operator.length_hint(calls) - 1], error) from error
+
+
+class _StepFailed(Exception):
+    """One step of several failed."""
+
+    def __init__(self, step: Step, error: Exception) -> None:
+        super().__init__(step, error)
+        self.step = step
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Rebinding:
+    """A call that reads what a run feeds, made anew for every run: where it stands, and what makes it."""
+
+    calls: list[Any]
+    at: int
+    make: Callable[[], Run]
+
+
+@dataclass
 class Plan:
-    """A structure bound to shapes: instructions over buffers that are allocated once.
+    """A structure bound to shapes: calls over buffers that are allocated once.
 
     It is run by one thread at a time.
 
     Attributes
     ----------
+    groups
+        The steps in the order in which they run, those last that write variables in place.
+    calls, makers
+        What a run calls, and the step that each call belongs to.
+    commits
+        For each thread, what writes each block of variables in place when all that can fail is over.
+    staged
+        The updates whose new values are copied into the variables, by their positions in the structure.
+    feed_views
+        What makes views of what a run feeds.
+    rebindings
+        The calls that read it.
     arrays
-        Every value's array; ``None`` where a feed, or a view of one, stands for the length of a run.
+        Every value's array; ``None`` where a value lives within blocks alone, and where a feed, or a view of
+        one, stands for the length of a run.
     passing
-        Those values.
+        Those last ones.
     staging
         Memory for the new values of variables that would else be read from a feed or a variable itself.
+    threads
+        How many may work on it.
     nbytes
         What the buffers take.
     """
 
     structure: Structure
     specs: Sequence[Spec]
-    instructions: Sequence[Instruction]
+    groups: Sequence[Group]
+    calls: list[Run]
+    makers: Sequence[Step]
+    commits: Sequence[Sequence[Sequence[Run]]]
+    staged: Sequence[int]
+    feed_views: Sequence[tuple[Run, Step]]
+    rebindings: Sequence[Rebinding]
     arrays: Environment
     passing: Set[int]
     staging: Mapping[int, Array]
+    threads: int
     nbytes: int
+    proved: bool = False  # that no kernel returns anything: a first run looks
 
     def run(self, feeds: Sequence[Array], seed: int, step: int, check_finite: bool = False) -> list[Array]:
-        """Execute the instructions and return fresh copies of the fetched values.
+        """Execute the calls and return fresh copies of the fetched values.
 
-        The values for the variables are then ready in `new_values`; nothing was written to a variable.
+        What the variables take is then ready: `commits` writes some, `new_values` has the others. Nothing was
+        written to a variable. `release` must follow.
 
         Raises
         ------
@@ -163,33 +230,63 @@ class Plan:
             arrays[value] = read_only(array)
         for value, stream in self.structure.keys.items():
             arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, stream, step)
-        instruction = None
-        try:
-            if check_finite:
-                self._check_leaves()
-            with np.errstate(all="ignore"):
-                for instruction in self.instructions:
-                    if instruction.run() is not None:
-                        raise KernelError("its kernel returned something; it must fill its outputs instead")
-                    if check_finite:
-                        self._check_finite(instruction.step)
-                for value, staged in self.staging.items():
-                    np.copyto(staged, arrays[value])
-                return [np.array(arrays[value], order="C", subok=False) for value in self.structure.fetches]
-        except Exception as error:
-            if instruction is None:
-                raise
-            placed = self._placed(error, instruction.step)
-            raise placed from (error.__cause__ if isinstance(error, OpgraphError) else error)
-        finally:
-            for value in self.passing:
-                arrays[value] = None
+        if check_finite:
+            self._check_leaves()
+        with np.errstate(all="ignore"), using_threads(self.threads):
+            self._bind_feeds()
+            if check_finite or not self.proved:
+                self._run_checked(check_finite)
+            else:
+                self._run_calls()
+            for value, staged in self.staging.items():
+                np.copyto(staged, arrays[value])
+            return [np.array(arrays[value], order="C", subok=False) for value in self.structure.fetches]
+
+    def release(self) -> None:
+        """Let go of what was fed."""
+        for value in self.passing:
+            self.arrays[value] = None
+        for rebinding in self.rebindings:
+            rebinding.calls[rebinding.at] = None
 
     def new_values(self) -> list[Array]:
-        """Return what the variables take, in the order of the structure's updates."""
-        return [self.staging.get(value, self.arrays[value]) for _, value in self.structure.updates]
+        """Return what the variables take that are not written in place, in the order of `staged`."""
+        values = [self.structure.updates[at][1] for at in self.staged]
+        return [self.staging.get(value, self.arrays[value]) for value in values]
 
-    def _placed(self, error: Exception, step: Step) -> OpgraphError:
+    def _bind_feeds(self) -> None:
+        for view, step in self.feed_views:
+            try:
+                view()
+            except Exception as error:
+                raise self._failed(error, step) from _cause(error)
+        for rebinding in self.rebindings:
+            rebinding.calls[rebinding.at] = rebinding.make()
+
+    def _run_calls(self) -> None:
+        calls = iter(self.calls)
+        try:
+            for call in calls:
+                call()
+        except Exception as error:
+            raise self._failed(error, self.makers[-operator.length_hint(calls) - 1]) from _cause(error)
+
+    def _run_checked(self, check_finite: bool) -> None:
+        """Run, and look at what each call returns and makes."""
+        for call, step in zip(self.calls, self.makers, strict=True):
+            try:
+                if call() is not None and not isinstance(getattr(call, "func", None), np.ufunc):
+                    raise KernelError("its kernel returned something; it must fill its outputs instead")
+                if check_finite:
+                    self._check_finite(step)
+            except Exception as error:
+                raise self._failed(error, step) from _cause(error)
+        self.proved = True
+
+    def _failed(self, error: Exception, step: Step) -> OpgraphError:
+        """Return what to raise where a call failed, be it of one step or of several."""
+        if isinstance(error, _StepFailed):
+            step, error = error.step, error.error
         if not isinstance(error, OpgraphError):
             error = KernelError(f"its kernel raised {type(error).__name__}: {error}")
         return error.located(step.op.short_name(), self._inputs(step), step.source)
@@ -210,6 +307,12 @@ class Plan:
 
     def _inputs(self, step: Step) -> str:
         return self.structure.describe_inputs(step, self.specs, self.arrays)
+
+
+def _cause(error: Exception) -> BaseException | None:
+    if isinstance(error, _StepFailed):
+        error = error.error
+    return error.__cause__ if isinstance(error, OpgraphError) else error
 
 
 _MASK = (1 << 64) - 1

@@ -19,8 +19,11 @@ from opgraph.executable import Executable, Settings, fed, fed_arrays, shown
 from opgraph.graph import Graph, as_update
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array
-from opgraph.passes import GRAPH_PASSES
+from opgraph.passes import GRAPH_PASSES, PLAN_PASSES
+from opgraph.passes.bind import Layout
+from opgraph.passes.blocks import TILE
 from opgraph.registry import default_kernels, get_kernels
+from opgraph.threads import available_cores
 from opgraph.variable import Variable
 
 EXECUTABLE_CACHE_SIZE = 64  # sets of fetches of one graph that a run time remembers
@@ -36,16 +39,18 @@ class RunTime:
     kernels : sequence of str
         Names of installed kernel sets, the first that has a kernel for an op provides it.
     threads : int, optional
-        How many threads may work on a run. Plans run on the calling thread at present; BLAS keeps its own.
+        How many threads share the work of a run, the calling one among them; as many as there are cores by
+        default. BLAS has one thread in a run: what is worth sharing is shared by the run's own.
     seed : int, optional
         Of all random keys; drawn from the system where not given. Runs are numbered from 0, so one seed
         gives the same numbers again.
     check_finite : bool
         Whether to raise `NonFiniteError` at the first value that goes NaN or infinite.
     passes : sequence of str, optional
-        The graph passes to apply, by name; all of them by default.
+        The compiler's passes to apply, by name; all of them by default.
     tile : int, optional
-        How many elements a tile holds. Plans work on whole arrays at present.
+        How many elements a block of element-by-element work has, about. Results do not depend on it, nor on
+        `threads`, but for the rounding of sums.
 
     Notes
     -----
@@ -69,15 +74,23 @@ class RunTime:
                 raise ArgumentError(f"seed is an integer from 0 to 2**128 - 1 or None, not {seed!r}")
             _check_names("kernels", kernels)
             _check_names("passes", passes or ())
-            unknown = [name for name in passes or () if name not in GRAPH_PASSES]
+            known = [*GRAPH_PASSES, *PLAN_PASSES]
+            unknown = [name for name in passes or () if name not in known]
             if unknown:
-                raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], GRAPH_PASSES))
+                raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], known))
             kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
         self.settings = Settings(
             seed=int.from_bytes(os.urandom(8), "little") if seed is None else int(seed),
             check_finite=bool(check_finite),
-            passes=[GRAPH_PASSES[name] for name in (GRAPH_PASSES if passes is None else passes)],
+            passes=[GRAPH_PASSES[name] for name in GRAPH_PASSES if passes is None or name in passes],
             kernel_sets=kernel_sets,
+            layout=Layout(
+                fuse=not check_finite and (passes is None or "fuse" in passes),
+                inplace=not check_finite and (passes is None or "inplace" in passes),
+                commit=not check_finite and (passes is None or "commit" in passes),
+                tile=tile or TILE,
+                threads=threads or available_cores(),
+            ),
         )
         self._steps = itertools.count()
         self._lock = threading.RLock()  # a signal handler may come back in

@@ -90,10 +90,8 @@ class Arithmetic(Elementwise):
 class Add(Arithmetic, name="core.add"):
     """Add two operands: x + y. Shapes broadcast; the logical "or" of booleans."""
 
+    ufunc = np.add
     info = OpInfo(reference=np.add)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.add(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (g,) = cotangents
@@ -103,15 +101,13 @@ class Add(Arithmetic, name="core.add"):
 class Subtract(Arithmetic, name="core.subtract"):
     """Subtract the second operand from the first: x - y. Shapes broadcast."""
 
+    ufunc = np.subtract
     info = OpInfo(reference=np.subtract)
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any] | tuple[np.dtype[Any], ...]:
         if ins[0].kind == "b":
             raise DtypeError("booleans cannot be subtracted; cast them to an integer")
         return super().dtypes(*ins)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.subtract(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (g,) = cotangents
@@ -126,10 +122,8 @@ class Subtract(Arithmetic, name="core.subtract"):
 class Multiply(Arithmetic, name="core.multiply"):
     """Multiply two operands: x * y. Shapes broadcast; the logical "and" of booleans."""
 
+    ufunc = np.multiply
     info = OpInfo(reference=np.multiply, multilinear=(0, 1))
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.multiply(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
@@ -141,10 +135,8 @@ class Divide(Elementwise, name="core.divide"):
 
     inputs = ("x", "y")
     inplace = True
+    ufunc = np.true_divide
     info = OpInfo(reference=np.true_divide, multilinear=(0,))
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.true_divide(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (_, y), (q,), (g,) = ins, outs, cotangents
@@ -165,15 +157,13 @@ class Negative(Elementwise, name="core.negative"):
 
     inplace = True
     floating = False
+    ufunc = np.negative
     info = OpInfo(reference=np.negative, multilinear=(0,))
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         if ins[0].kind == "b":
             raise DtypeError("booleans cannot be negated; cast them to an integer")
         return ins[0]
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.negative(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (g,) = cotangents
@@ -195,10 +185,8 @@ class FloorDivide(Choosy, name="core.floor_divide"):
     inplace = True
     floating = False
     refuses = "bc"
+    ufunc = np.floor_divide
     info = OpInfo(reference=np.floor_divide, zero_gradient=(0, 1))
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.floor_divide(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (None, None)
@@ -219,10 +207,8 @@ class Remainder(Choosy, name="core.remainder"):
     inplace = True
     floating = False
     refuses = "bc"
+    ufunc = np.remainder
     info = OpInfo(reference=np.remainder)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.remainder(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents

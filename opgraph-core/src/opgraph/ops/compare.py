@@ -54,55 +54,43 @@ class Ordering(Comparison):
 class Less(Ordering, name="core.less"):
     """Tell where x < y; false beside NaN."""
 
+    ufunc = np.less
     info = OpInfo(reference=np.less)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.less(ins[0], ins[1], out=outs[0])
 
 
 class LessEqual(Ordering, name="core.less_equal"):
     """Tell where x <= y; false beside NaN."""
 
+    ufunc = np.less_equal
     info = OpInfo(reference=np.less_equal)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.less_equal(ins[0], ins[1], out=outs[0])
 
 
 class Greater(Ordering, name="core.greater"):
     """Tell where x > y; false beside NaN."""
 
+    ufunc = np.greater
     info = OpInfo(reference=np.greater)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.greater(ins[0], ins[1], out=outs[0])
 
 
 class GreaterEqual(Ordering, name="core.greater_equal"):
     """Tell where x >= y; false beside NaN."""
 
+    ufunc = np.greater_equal
     info = OpInfo(reference=np.greater_equal)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.greater_equal(ins[0], ins[1], out=outs[0])
 
 
 class Equal(Comparison, name="core.equal"):
     """Tell where x == y; NaN equals nothing. (The operator ``==`` on nodes means identity.)"""
 
+    ufunc = np.equal
     info = OpInfo(reference=np.equal)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.equal(ins[0], ins[1], out=outs[0])
 
 
 class NotEqual(Comparison, name="core.not_equal"):
     """Tell where x != y; NaN differs from everything. (The operator ``!=`` on nodes means identity.)"""
 
+    ufunc = np.not_equal
     info = OpInfo(reference=np.not_equal)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.not_equal(ins[0], ins[1], out=outs[0])
 
 
 class Logical(Elementwise):
@@ -132,38 +120,30 @@ class Logical(Elementwise):
 class LogicalAnd(Logical, name="core.logical_and"):
     """Tell where both of two booleans hold. Shapes broadcast."""
 
+    ufunc = np.logical_and
     info = OpInfo(reference=np.logical_and)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.logical_and(ins[0], ins[1], out=outs[0])
 
 
 class LogicalOr(Logical, name="core.logical_or"):
     """Tell where one of two booleans holds, or both. Shapes broadcast."""
 
+    ufunc = np.logical_or
     info = OpInfo(reference=np.logical_or)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.logical_or(ins[0], ins[1], out=outs[0])
 
 
 class LogicalXor(Logical, name="core.logical_xor"):
     """Tell where one of two booleans holds, but not both. Shapes broadcast."""
 
+    ufunc = np.logical_xor
     info = OpInfo(reference=np.logical_xor)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.logical_xor(ins[0], ins[1], out=outs[0])
 
 
 class LogicalNot(Logical, name="core.logical_not"):
     """Tell where a boolean does not hold."""
 
     inputs = ("x",)
+    ufunc = np.logical_not
     info = OpInfo(reference=np.logical_not)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.logical_not(ins[0], out=outs[0])
 
 
 class Inquiry(Elementwise):
@@ -186,28 +166,22 @@ class Inquiry(Elementwise):
 class IsFinite(Inquiry, name="core.isfinite"):
     """Tell where an element is neither infinite nor NaN; for a complex one, neither of its parts."""
 
+    ufunc = np.isfinite
     info = OpInfo(reference=np.isfinite)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.isfinite(ins[0], out=outs[0])
 
 
 class IsNan(Inquiry, name="core.isnan"):
     """Tell where an element is NaN; for a complex one, either of its parts."""
 
+    ufunc = np.isnan
     info = OpInfo(reference=np.isnan)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.isnan(ins[0], out=outs[0])
 
 
 class IsInf(Inquiry, name="core.isinf"):
     """Tell where an element is infinite, of either sign; for a complex one, either of its parts."""
 
+    ufunc = np.isinf
     info = OpInfo(reference=np.isinf)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.isinf(ins[0], out=outs[0])
 
 
 class Where(Elementwise, name="core.where"):

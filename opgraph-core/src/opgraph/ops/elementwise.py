@@ -21,11 +21,7 @@ class Function(Elementwise):
     """What functions share that NumPy computes, of real and complex numbers; samples lie in `between`."""
 
     inplace = True
-    ufunc: ClassVar[np.ufunc]
     between: ClassVar[tuple[float, float]] = (-2.0, 2.0)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        self.ufunc(ins[0], out=outs[0])
 
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
@@ -117,10 +113,8 @@ class LogAddExp(Choosy, name="core.logaddexp"):
 
     inputs = ("x", "y")
     inplace = True
+    ufunc = np.logaddexp
     info = OpInfo(reference=np.logaddexp)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.logaddexp(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents

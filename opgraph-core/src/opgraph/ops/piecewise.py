@@ -41,10 +41,8 @@ class Maximum(Extreme, name="core.maximum"):
     Each has its gradient where it is the larger; where they are equal each has half of it.
     """
 
+    ufunc = np.maximum
     info = OpInfo(reference=np.maximum, tie_policy="split")
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.maximum(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
@@ -58,10 +56,8 @@ class Minimum(Extreme, name="core.minimum"):
     Each has its gradient where it is the smaller; where they are equal each has half of it.
     """
 
+    ufunc = np.minimum
     info = OpInfo(reference=np.minimum, tie_policy="split")
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.minimum(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
@@ -72,10 +68,8 @@ class Minimum(Extreme, name="core.minimum"):
 class AtLeast(Extreme, name="core._at_least"):
     """Raise x to y where it is below, NaN where one is NaN. Shapes broadcast; a tie's gradient is all x's."""
 
+    ufunc = np.maximum
     info = OpInfo(reference=np.maximum, tie_policy="first")
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.maximum(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
@@ -86,10 +80,8 @@ class AtLeast(Extreme, name="core._at_least"):
 class AtMost(Extreme, name="core._at_most"):
     """Lower x to y where it is above, NaN where one is NaN. Shapes broadcast; a tie's gradient is all x's."""
 
+    ufunc = np.minimum
     info = OpInfo(reference=np.minimum, tie_policy="first")
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.minimum(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
@@ -139,13 +131,11 @@ class Abs(Elementwise, name="core.abs"):
 
     inplace = True
     floating = False
+    ufunc = np.absolute
     info = OpInfo(reference=np.abs, kinks=(0.0,))
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         return real_dtype(ins[0])
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.absolute(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (cotangents[0] * sign(ins[0]),)
@@ -165,10 +155,8 @@ class Sign(Choosy, name="core.sign"):
     inplace = True
     floating = False
     refuses = "b"
+    ufunc = np.sign
     info = OpInfo(reference=np.sign, kinks=(0.0,))
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.sign(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x,), (s,), (g,) = ins, outs, cotangents

@@ -74,10 +74,8 @@ class Square(Choosy, name="core.square"):
     inplace = True
     floating = False
     refuses = "b"
+    ufunc = np.square
     info = OpInfo(reference=np.square)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.square(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (cotangents[0] * (conj(ins[0]) * 2),)
@@ -93,10 +91,8 @@ class Reciprocal(Elementwise, name="core.reciprocal"):
     """Divide 1 by each element: 1 / x. Integers give the default float."""
 
     inplace = True
+    ufunc = np.reciprocal
     info = OpInfo(reference=np.reciprocal, kinks=(0.0,))
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.reciprocal(ins[0], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (g,), y = cotangents, conj(outs[0])

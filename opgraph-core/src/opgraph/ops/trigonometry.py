@@ -8,7 +8,7 @@ from opgraph.build import apply, promote
 from opgraph.doors import front_door, front_door_for
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, OpInfo, Rng, Sample
+from opgraph.op import Array, Cotangents, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Binary, Choosy, away_from_zero, divide_or_zero
 from opgraph.ops.complexes import Unary, conj
 from opgraph.ops.elementwise import Function, sqrt
@@ -160,10 +160,8 @@ class Hypot(Choosy, name="core.hypot"):
 
     inputs = ("x", "y")
     inplace = True
+    ufunc = np.hypot
     info = OpInfo(reference=np.hypot)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.hypot(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (length,), (g,) = ins, outs, cotangents
@@ -182,10 +180,8 @@ class Arctan2(Choosy, name="core.arctan2"):
 
     inputs = ("y", "x")
     inplace = True
+    ufunc = np.arctan2
     info = OpInfo(reference=np.arctan2)
-
-    def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.arctan2(ins[0], ins[1], out=outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (y, x), (g,) = ins, cotangents

@@ -1,7 +1,8 @@
 """One small file a pass, from a graph to a plan.
 
 `lower` takes nodes to a `Structure`. Graph passes take a structure to a better one, once: they are listed
-in `GRAPH_PASSES`. `specialize`, `buffers` and `bind` make a `Plan` of it, once for each signature of shapes.
+in `GRAPH_PASSES`. `specialize` and `bind` make a `Plan` of it, once for each signature of shapes, in which
+`PLAN_PASSES` may be left out.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,3 +11,5 @@ from opgraph.passes.prune import prune
 from opgraph.plan import Structure
 
 GRAPH_PASSES: Mapping[str, Callable[[Structure], Structure]] = {"prune": prune}
+
+PLAN_PASSES = ("fuse", "inplace", "commit")

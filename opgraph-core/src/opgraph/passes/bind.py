@@ -1,33 +1,57 @@
 """From a structure and its sizes to a plan: every step with its arrays."""
 
 import functools
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError
-from opgraph.op import Array, Kernel, Op, Specs
-from opgraph.passes.buffers import (
-    array_over,
-    assign_buffers,
-    checked_view,
-    find_lifetimes,
-    find_owners,
-    find_views,
-    new_memory,
-    rounded,
-    stand_in,
-)
-from opgraph.plan import Environment, Instruction, Plan, Step, Structure, read_only
+from opgraph.op import Array, Kernel
+from opgraph.passes.blocks import TILE
+from opgraph.passes.buffers import assign_buffers, find_lifetimes, find_reuse
+from opgraph.passes.calls import CallMaker, KernelChoice
+from opgraph.passes.commit import find_commits
+from opgraph.passes.fuse import alone, fuse
+from opgraph.passes.memory import array_over, new_memory, rounded
+from opgraph.passes.views import find_views, set_views
+from opgraph.plan import Arena, Environment, Group, Plan, Run, Section, Step, Structure, read_only
 from opgraph.spec import Spec
 
-KernelChoice: TypeAlias = Callable[[Op, Specs, Specs], Kernel]
+
+@dataclass(frozen=True)
+class Layout:
+    """What a plan may do for speed.
+
+    Attributes
+    ----------
+    fuse
+        Work on chains of steps block by block.
+    inplace
+        Write values over others that nobody needs any more.
+    commit
+        Write variables where they are.
+    tile
+        How many elements a block has, about.
+    threads
+        How many threads share the blocks.
+    """
+
+    fuse: bool = True
+    inplace: bool = True
+    commit: bool = True
+    tile: int = TILE
+    threads: int = 1
 
 
-def bind(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array], choose: KernelChoice) -> Plan:
+def bind(
+    structure: Structure,
+    specs: Sequence[Spec],
+    variables: Sequence[Array],
+    choose: KernelChoice,
+    layout: Layout,
+) -> Plan:
     """Return the plan of `structure` for the sizes in `specs`.
 
     Parameters
@@ -43,7 +67,7 @@ def bind(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array]
         Where an op's own methods fail, or the buffers do not fit into memory.
     """
     try:
-        return _bound(structure, specs, variables, choose)
+        return _Binder(structure, specs, variables, choose, layout).plan()
     except MemoryError:
         largest = max(range(len(specs)), key=lambda value: specs[value].nbytes or 0)
         maker = structure.maker(largest)
@@ -51,102 +75,144 @@ def bind(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array]
         raise KernelError(detail).located("plan", source=maker.source if maker else None) from None
 
 
-def _bound(structure: Structure, specs: Sequence[Spec], variables: Sequence[Array], choose: KernelChoice) -> Plan:
-    owners = find_owners(structure, find_views(structure, specs))
-    arena = assign_buffers(specs, find_lifetimes(structure, owners))
-    memory = new_memory(arena.nbytes)
-    arrays: Environment = [None] * len(specs)
-    for value, offset in arena.offsets.items():
-        arrays[value] = array_over(memory, offset, specs[value])
-    for value, array in [*zip(structure.variables, variables, strict=True), *structure.constants.items()]:
-        arrays[value] = read_only(array)
-    for value in structure.keys:
-        arrays[value] = np.empty(4, np.uint64)
+class _Binder:
+    """Groups the steps, lays out the memory, and has the calls over it made."""
 
-    def lies_in(value: int, leaves: set[int]) -> bool:
-        return not leaves.isdisjoint(owners.get(value, (value,)))
+    def __init__(
+        self,
+        structure: Structure,
+        specs: Sequence[Spec],
+        variables: Sequence[Array],
+        choose: KernelChoice,
+        layout: Layout,
+    ) -> None:
+        self.structure, self.owners = find_views(structure, specs)
+        self.specs = specs
+        self.choose = choose
+        self.layout = layout
+        self.storages = dict(zip(self.structure.variables, variables, strict=True))
+        self.feeds = frozenset(self.structure.feeds)
+        self.passing = {value for value in range(len(specs)) if self._lies_in(value, self.feeds)}
+        self.arrays: Environment = [None] * len(specs)
+        self.writable: dict[int, Array] = {}
+        self.kernels: dict[int, Kernel] = {}  # by the step's first output
+        self.feed_views: list[tuple[Run, Step]] = []
 
-    feeds = set(structure.feeds)
-    passing = {value for value in range(len(specs)) if lies_in(value, feeds)}
-    outside = feeds | set(structure.variables)
-    staging = {
-        v: array_over(new_memory(rounded(specs[v])), 0, specs[v]) for _, v in structure.updates if lies_in(v, outside)
-    }
+    def plan(self) -> Plan:
+        groups = self._groups()
+        commits = self._commits(groups)
+        ordinary = [group for at, group in enumerate(groups) if at not in commits]
+        last = [groups[at] for at in commits]
+        targets = {value: variable for made in commits.values() for value, variable in made.items()}
+        lifetimes = find_lifetimes(self.structure, [*ordinary, *last], self.owners)
+        for value in targets:
+            del lifetimes[value]
+        reuse = find_reuse(ordinary, self.specs, self.owners, lifetimes) if self.layout.inplace else {}
+        arena = assign_buffers({value: rounded(self.specs[value]) for value in lifetimes}, lifetimes, reuse)
+        self._lay_out(arena, targets)
+        staging = self._staging(targets)
+        maker = CallMaker(
+            self.specs, self.arrays, self.writable, self.passing, self.kernels, self._kernel, self.layout.tile
+        )
+        works = [maker.work(group, lifetimes.keys() | targets.keys(), self.layout.inplace) for group in ordinary + last]
+        shared = [work.worth_sharing for work in works]
+        room = max((work.nbytes for work in works), default=0)
+        memories = [new_memory(room) for _ in range(self.layout.threads if any(shared) else 1)]
 
-    kernels = {at: _kernel(step, specs, choose) for at, step in enumerate(structure.steps) if _computes(step, owners)}
-    scratch = new_memory(max((sum(map(rounded, k.scratch)) for k in kernels.values()), default=0))
-    instructions = []
-    for at, step in enumerate(structure.steps):
-        if at in kernels:
-            instructions.append(_computation(step, specs, arrays, passing, kernels[at], scratch))
-            for value in step.outputs:
-                arrays[value] = read_only(arrays[value])  # for all kernels but the one that fills it
-        elif step.run and lies_in(step.outputs[0], feeds):
-            instructions.append(_feed_view(step, specs, arrays))
-        elif step.run:
-            _set_views(step, specs, arrays)
-    nbytes = arena.nbytes + scratch.nbytes + sum(a.nbytes for a in staging.values())
-    return Plan(structure, specs, instructions, arrays, passing, staging, nbytes)
+        calls: list[Run] = []
+        makers: list[Step] = []
+        for work, share in zip(works[: len(ordinary)], shared, strict=False):
+            if share and len(memories) > 1:
+                each = [[maker.calls(work, block, memory) for block in work.blocks] for memory in memories]
+                calls.append(Section(each, work.group.steps))
+                makers.append(work.group.steps[0])
+            else:
+                for block in work.blocks:
+                    maker.append(calls, work, block, memories[0])
+                    makers += work.group.steps
+        committing = works[len(ordinary) :]
+        writers = memories if any(shared[len(ordinary) :]) else memories[:1]
+        return Plan(
+            structure=self.structure,
+            specs=self.specs,
+            groups=[*ordinary, *last],
+            calls=calls,
+            makers=makers,
+            commits=[[maker.calls(w, block, memory) for w in committing for block in w.blocks] for memory in writers],
+            staged=[at for at, (_, value) in enumerate(self.structure.updates) if value not in targets],
+            feed_views=self.feed_views,
+            rebindings=maker.rebindings,
+            arrays=self.arrays,
+            passing=self.passing,
+            staging=staging,
+            threads=self.layout.threads,
+            nbytes=arena.nbytes + sum(m.nbytes for m in memories) + sum(a.nbytes for a in staging.values()),
+        )
 
+    def _groups(self) -> list[Group]:
+        """Choose a kernel for each step that computes something, and return which steps run together."""
+        steps = self.structure.steps
+        fusable = set()
+        for at, step in enumerate(steps):
+            if step.run and step.outputs[0] not in self.owners:
+                kernel = self._kernel(step, [self.specs[v] for v in step.inputs], [self.specs[v] for v in step.outputs])
+                self.kernels[step.outputs[0]] = kernel
+                if kernel.blocks:
+                    fusable.add(at)
+        if self.layout.fuse:
+            return fuse(self.structure, self.specs, self.owners, fusable)
+        return alone(self.structure, self.owners)
 
-def _computes(step: Step, owners: Mapping[int, object]) -> bool:
-    return step.run and step.outputs[0] not in owners
+    def _commits(self, groups: Sequence[Group]) -> dict[int, dict[int, int]]:
+        if not self.layout.commit:
+            return {}
+        lifetimes = find_lifetimes(self.structure, groups, self.owners)
 
+        def cannot_fail(step: Step) -> bool:
+            ufunc = self.kernels[step.outputs[0]].ufunc
+            of_floats = all(self.specs[v].dtype.kind in "fc" for v in step.outputs)  # powers of integers may raise
+            return ufunc is not None and getattr(np, ufunc.__name__, None) is ufunc and of_floats
 
-def _kernel(step: Step, specs: Sequence[Spec], choose: KernelChoice) -> Kernel:
-    """Return the kernel of `step`, with an error of the op's or the kernel set's own placed."""
-    try:
-        with contract("scratch or kernel factory"):
-            kernel = choose(step.op, tuple([specs[v] for v in step.inputs]), tuple([specs[v] for v in step.outputs]))
-        if not isinstance(kernel, Kernel):
-            raise KernelError(f"its kernel factory returned {kernel!r}, not a Kernel or None")
-        if not isinstance(kernel.scratch, tuple) or not all(isinstance(s, Spec) for s in kernel.scratch):
-            raise KernelError(f"its scratch returned {kernel.scratch!r}, not a tuple of Specs")
-    except OpgraphError as error:
-        raise error.located(step.op.short_name(), source=step.source) from error.__cause__
-    return kernel
+        return find_commits(self.structure, groups, self.owners, lifetimes, cannot_fail)
 
+    def _kernel(self, step: Step, ins: Iterable[Spec], outs: Iterable[Spec]) -> Kernel:
+        """Return the kernel of `step`, with an error of the op's or the kernel set's own placed."""
+        try:
+            with contract("scratch or kernel factory"):
+                kernel = self.choose(step.op, tuple(ins), tuple(outs))
+            if not isinstance(kernel, Kernel):
+                raise KernelError(f"its kernel factory returned {kernel!r}, not a Kernel or None")
+            if not isinstance(kernel.scratch, tuple) or not all(isinstance(s, Spec) for s in kernel.scratch):
+                raise KernelError(f"its scratch returned {kernel.scratch!r}, not a tuple of Specs")
+        except OpgraphError as error:
+            raise error.located(step.op.short_name(), source=step.source) from error.__cause__
+        return kernel
 
-def _computation(
-    step: Step, specs: Sequence[Spec], arrays: Environment, passing: set[int], kernel: Kernel, memory: Array
-) -> Instruction:
-    """Return the instruction that calls `kernel`, its arrays bound but for those that pass through."""
-    rest: list[tuple[Array, ...]] = [tuple(arrays[v] for v in step.outputs)]
-    if kernel.scratch:
-        starts = itertools.accumulate(map(rounded, kernel.scratch), initial=0)
-        rest.append(tuple(array_over(memory, at, spec) for at, spec in zip(starts, kernel.scratch, strict=False)))
-    ins = _inputs(step, specs, arrays)
-    changing = [(i, v) for i, v in enumerate(step.inputs) if v in passing and i not in _unread(step)]
-    if not changing:
-        return Instruction(functools.partial(kernel.run, tuple(ins), *rest), step)
+    def _lay_out(self, arena: Arena, targets: Mapping[int, int]) -> None:
+        """Make the arrays of all values but those that live within blocks alone."""
+        memory = new_memory(arena.nbytes)
+        self.writable = {v: array_over(memory, offset, self.specs[v]) for v, offset in arena.offsets.items()}
+        self.writable.update((value, self.storages[variable]) for value, variable in targets.items())
+        for value, array in [*self.storages.items(), *self.structure.constants.items(), *self.writable.items()]:
+            self.arrays[value] = read_only(array)
+        for value in self.structure.keys:
+            self.arrays[value] = np.empty(4, np.uint64)
+        for step in self.structure.steps:
+            if step.run and step.outputs[0] in self.owners:
+                if self._lies_in(step.outputs[0], self.feeds):
+                    show = functools.partial(set_views, step, self.specs, self.arrays)
+                    self.feed_views.append((show, step))
+                else:
+                    set_views(step, self.specs, self.arrays)
 
-    def run() -> object:
-        given = ins.copy()  # what a run feeds is not kept, whether it fails or not
-        for i, value in changing:
-            given[i] = arrays[value]
-        returned: object = kernel.run(tuple(given), *rest)
-        return returned
+    def _staging(self, targets: Mapping[int, int]) -> dict[int, Array]:
+        """Return memory for new values that a variable or a feed holds, which a write could change or a caller has."""
+        outside = self.feeds | self.storages.keys()
+        return {
+            value: array_over(new_memory(rounded(self.specs[value])), 0, self.specs[value])
+            for _, value in self.structure.updates
+            if value not in targets and self._lies_in(value, outside)
+        }
 
-    return Instruction(run, step)
-
-
-def _feed_view(step: Step, specs: Sequence[Spec], arrays: Environment) -> Instruction:
-    """Return the instruction that views what was fed, since every run feeds other memory."""
-    return Instruction(functools.partial(_set_views, step, specs, arrays), step)
-
-
-def _set_views(step: Step, specs: Sequence[Spec], arrays: Environment) -> None:
-    views = checked_view(step, tuple(_inputs(step, specs, arrays)), specs)
-    if views is None:
-        raise KernelError("its view returned None where it gave a view of the same layout before")
-    for value, view in zip(step.outputs, views, strict=True):
-        arrays[value] = view
-
-
-def _inputs(step: Step, specs: Sequence[Spec], arrays: Environment) -> list[Any]:
-    unread = _unread(step)
-    return [stand_in(specs[v]) if i in unread else arrays[v] for i, v in enumerate(step.inputs)]
-
-
-def _unread(step: Step) -> frozenset[int]:
-    return step.op.shape_only(len(step.inputs))
+    def _lies_in(self, value: int, leaves: frozenset[int]) -> bool:
+        return not leaves.isdisjoint(self.owners.get(value, (value,)))

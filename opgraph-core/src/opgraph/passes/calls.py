@@ -1,0 +1,193 @@
+"""Calls: kernels with their arrays bound, for each block of each group of steps."""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from opgraph.op import Array, Arrays, Kernel, Op, Specs
+from opgraph.passes.blocks import Block, blocks_of, part_of, spec_of_part
+from opgraph.passes.buffers import assign_buffers, find_local_lifetimes, find_local_reuse
+from opgraph.passes.memory import array_over, rounded, stand_in
+from opgraph.plan import Environment, Group, Rebinding, Run, Step, read_only
+from opgraph.spec import Spec, known_shape
+
+KernelChoice: TypeAlias = Callable[[Op, Specs, Specs], Kernel]
+
+WORTH_SHARING = 1 << 18  # elements times steps: less is done before a helper wakes
+
+
+@dataclass(frozen=True)
+class Work:
+    """A group with its blocks, and where the values that live within one of them lie in a worker's memory.
+
+    Attributes
+    ----------
+    offsets
+        In bytes, by value; the work space of the kernel at position `n` goes by ``-n - 1``.
+    """
+
+    group: Group
+    blocks: Sequence[Block]
+    offsets: Mapping[int, int]
+    nbytes: int
+
+    @property
+    def worth_sharing(self) -> bool:
+        """Whether threads that share the blocks gain more than it costs to wake them."""
+        size = 0 if self.group.shape is None else self.group.shape.size or 0
+        return len(self.blocks) > 1 and size * len(self.group.steps) >= WORTH_SHARING
+
+
+class CallMaker:
+    """Makes the calls of one plan.
+
+    Parameters
+    ----------
+    arrays, writable
+        Each value's array, but for those that live within blocks alone; and those of them that steps fill.
+    passing
+        The values whose arrays come with each run.
+    kernels
+        Each step's kernel, by its first output.
+    choose
+        Returns a step's kernel for a block of other sizes.
+    tile
+        How many elements a block has, about.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[Spec],
+        arrays: Environment,
+        writable: Mapping[int, Array],
+        passing: Set[int],
+        kernels: Mapping[int, Kernel],
+        choose: Callable[[Step, Iterable[Spec], Iterable[Spec]], Kernel],
+        tile: int,
+    ) -> None:
+        self.specs = specs
+        self.arrays = arrays
+        self.writable = writable
+        self.passing = passing
+        self.kernels = kernels
+        self.choose = choose
+        self.tile = tile
+        self.rebindings: list[Rebinding] = []
+
+    def work(self, group: Group, outside: Set[int], inplace: bool) -> Work:
+        """Return how `group` is cut into blocks, and what these need; values needed `outside` have their memory."""
+        blocks: Sequence[Block] = [()] if group.shape is None else blocks_of(known_shape(group.shape), self.tile)
+        lifetimes = find_local_lifetimes(group, outside)
+        reuse = find_local_reuse(group, self.specs, lifetimes) if inplace and group.shape is not None else {}
+        sizes = {value: rounded(self._spec(value, group, blocks[0])) for value in lifetimes}
+        for at, step in enumerate(group.steps):
+            if self.kernels[step.outputs[0]].scratch:
+                # a block at the edge is smaller, but nobody says that it wants less
+                kernels = [self._kernel(step, group, block) for block in (blocks[0], blocks[-1])]
+                lifetimes[-at - 1] = at, at
+                sizes[-at - 1] = max(sum(map(rounded, kernel.scratch)) for kernel in kernels)
+        arena = assign_buffers(sizes, lifetimes, reuse)
+        return Work(group, blocks, arena.offsets, arena.nbytes)
+
+    def calls(self, work: Work, block: Block, memory: Array) -> list[Run]:
+        """Return the calls that make up a block, with `memory` for the values that live within it."""
+        calls: list[Run] = []
+        self.append(calls, work, block, memory)
+        return calls
+
+    def append(self, calls: list[Run], work: Work, block: Block, memory: Array) -> None:
+        """Append the calls that make up a block to others."""
+        cut = _Cut(self, work, block, memory)
+        for at, step in enumerate(work.group.steps):
+            outs = tuple([cut.output(value) for value in step.outputs])
+            kernel = self._kernel(step, work.group, block)
+            rest: tuple[Arrays, ...] = (cut.scratch(at, kernel.scratch),) if kernel.scratch else ()
+            reads = step.reads()
+            ins = [cut.input(v) if i in reads else cut.stand_in(v) for i, v in enumerate(step.inputs)]
+            fed = [(i, v, cut.part(v)) for i, v in enumerate(step.inputs) if i in reads and v in self.passing]
+            if fed:
+                make = functools.partial(_bound_to_feeds, kernel, ins, fed, self.arrays, outs, rest)
+                self.rebindings.append(Rebinding(calls, len(calls), make))
+            calls.append(_bound(kernel, ins, outs, rest))
+
+    def _kernel(self, step: Step, group: Group, block: Block) -> Kernel:
+        """Return the kernel of `step` for a block."""
+        kernel = self.kernels[step.outputs[0]]
+        if not (kernel.scratch and block):
+            return kernel
+        specs = [[self._spec(v, group, block) for v in values] for values in (step.inputs, step.outputs)]
+        return self.choose(step, *specs)
+
+    def _spec(self, value: int, group: Group, block: Block) -> Spec:
+        """Return the spec of the part of a value that belongs to a block."""
+        spec = self.specs[value]
+        return spec_of_part(spec, part_of(known_shape(spec.shape), len(group.shape or ()), block)) if block else spec
+
+
+class _Cut:
+    """The parts of values that belong to one block, each made once."""
+
+    def __init__(self, maker: CallMaker, work: Work, block: Block, memory: Array) -> None:
+        self.maker = maker
+        self.work = work
+        self.block = block
+        self.memory = memory
+        self.ndims = len(work.group.shape or ())
+        self.made: dict[int, Array] = {}
+
+    def output(self, value: int) -> Array:
+        """Return memory for what a step makes."""
+        if value in self.work.offsets:
+            spec = self.maker._spec(value, self.work.group, self.block)
+            array = array_over(self.memory, self.work.offsets[value], spec)
+            self.made[value] = read_only(array)
+            return array
+        return self._cut(value, self.maker.writable[value])
+
+    def input(self, value: int) -> Array | None:
+        """Return what a step reads, ``None`` for what comes with each run."""
+        if value not in self.made:
+            if value in self.maker.passing:
+                return None
+            self.made[value] = self._cut(value, self.maker.arrays[value])
+        return self.made[value]
+
+    def stand_in(self, value: int) -> Array:
+        """Return an array without data for a step that reads its shape alone."""
+        return stand_in(self.maker._spec(value, self.work.group, self.block))
+
+    def scratch(self, at: int, specs: Specs) -> Arrays:
+        """Return the work space of the kernel at position `at`."""
+        starts = itertools.accumulate(map(rounded, specs), initial=self.work.offsets[-at - 1])
+        return tuple([array_over(self.memory, start, spec) for start, spec in zip(starts, specs, strict=False)])
+
+    def part(self, value: int) -> Block:
+        """Return the slices of a value that the block takes."""
+        return part_of(known_shape(self.maker.specs[value].shape), self.ndims, self.block)
+
+    def _cut(self, value: int, array: Array) -> Array:
+        return array[self.part(value)] if self.block and array.ndim else array
+
+
+def _bound(kernel: Kernel, ins: Sequence[Array | None], outs: Arrays, rest: tuple[Arrays, ...]) -> Run:
+    """Return a call of `kernel` with these arrays."""
+    if kernel.ufunc is not None:
+        return functools.partial(kernel.ufunc, *ins, *outs)
+    return functools.partial(kernel.run, tuple(ins), outs, *rest)
+
+
+def _bound_to_feeds(
+    kernel: Kernel,
+    ins: Sequence[Array | None],
+    fed: Sequence[tuple[int, int, Block]],
+    arrays: Environment,
+    outs: Arrays,
+    rest: tuple[Arrays, ...],
+) -> Run:
+    """Return a call of `kernel` in which parts of what is fed stand where `fed` says."""
+    given = list(ins)
+    for i, value, part in fed:
+        given[i] = arrays[value][part] if part else arrays[value]
+    return _bound(kernel, given, outs, rest)

@@ -1,0 +1,126 @@
+"""Which steps run together: those that work element by element on one shape, block by block."""
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from opgraph.plan import Group, Step, Structure
+from opgraph.spec import Shape, Spec
+
+Need = tuple[float, "_Open | None"]
+
+
+def fuse(
+    structure: Structure, specs: Sequence[Spec], owners: Mapping[int, frozenset[int]], fusable: Set[int]
+) -> list[Group]:
+    """Return the steps that compute something in groups, in an order in which they can run.
+
+    A step joins the group that first needs what it makes, or else one of its shape that runs later, before
+    anything needs what the step makes, and reads what it reads. So an intermediate value lives for the
+    length of a block, and an operand is read once for all that is done with it.
+
+    Parameters
+    ----------
+    owners
+        Of each value that is a view, those whose memory it may lie in.
+    fusable
+        The positions of the steps that may work on blocks; the others stand alone.
+    """
+    return _Fusion(structure, specs, owners, fusable).groups()
+
+
+def alone(structure: Structure, owners: Mapping[int, frozenset[int]]) -> list[Group]:
+    """Return each step that computes something as a group of its own."""
+    return [Group((step,)) for step in structure.steps if _computes(step, owners)]
+
+
+def _computes(step: Step, owners: Mapping[int, object]) -> bool:
+    return step.run and step.outputs[0] not in owners
+
+
+@dataclass(eq=False, slots=True)
+class _Open:
+    """A group that still grows, from its last step to its first; it runs where its last step stands."""
+
+    time: int
+    shape: Shape | None
+    steps: list[Step] = field(default_factory=list)
+    reads: set[int] = field(default_factory=set)
+
+
+class _Fusion:
+    """Goes through the steps from the last to the first, so that all that needs a value is placed before it."""
+
+    def __init__(
+        self, structure: Structure, specs: Sequence[Spec], owners: Mapping[int, frozenset[int]], fusable: Set[int]
+    ) -> None:
+        self.structure = structure
+        self.specs = specs
+        self.owners = owners
+        self.fusable = fusable
+        self.opened: list[_Open] = []
+        self.latest: dict[Shape, _Open] = {}  # of each shape, the group opened last, which runs first
+        self.first_need: dict[int, Need] = {}
+        self.last_need: dict[int, float] = dict.fromkeys(structure.results, math.inf)
+        self.given = {*structure.feeds, *structure.variables, *structure.constants}
+
+    def groups(self) -> list[Group]:
+        for at in range(len(self.structure.steps) - 1, -1, -1):
+            step = self.structure.steps[at]
+            if _computes(step, self.owners):
+                self._place(at, step)
+            elif step.run:
+                self._look_through(step)
+        return [Group(tuple(reversed(g.steps)), g.shape) for g in sorted(self.opened, key=lambda g: g.time)]
+
+    def _place(self, at: int, step: Step) -> None:
+        shape = self.specs[step.outputs[0]].shape if at in self.fusable else None
+        group = None if shape is None else self._group_for(step, shape)
+        if group is None:
+            group = _Open(at, shape)
+            self.opened.append(group)
+            if shape is not None:
+                self.latest[shape] = group
+        group.steps.append(step)
+        for i in step.reads():
+            group.reads.add(step.inputs[i])
+            self._need(step.inputs[i], group.time, group)
+
+    def _group_for(self, step: Step, shape: Shape) -> _Open | None:
+        """Return the open group that `step` joins, if any."""
+        needs = [self.first_need.get(v, (math.inf, None)) for v in step.outputs]
+        time = min(when for when, _ in needs)
+        first = [group for when, group in needs if when == time]
+        group = first[0] if len(set(map(id, first))) == 1 else None
+        if group is None or group.shape != shape:
+            group = self.latest.get(shape)
+            if group is None or group.time >= time or group.reads.isdisjoint(step.inputs[i] for i in step.reads()):
+                return None
+        return group if self._pays(step, group) else None
+
+    def _pays(self, step: Step, group: _Open) -> bool:
+        """Whether less memory waits for the group, when the step runs in it, than when the step runs before."""
+        if not self.opened or self.opened[-1] is group:
+            return True  # nothing runs in between
+        kept = sum(self.specs[v].nbytes or 0 for v in step.outputs)
+        waiting = {v for i in step.reads() for v in self.owners.get(step.inputs[i], (step.inputs[i],))}
+        for value in waiting - self.given:
+            if self.last_need.get(value, -1) < group.time:
+                kept -= self.specs[value].nbytes or 0
+        return kept >= 0
+
+    def _look_through(self, view: Step) -> None:
+        """Need what a view shows when the view is needed; but no group may hold it back for its own blocks."""
+        times = [self.first_need[v][0] for v in view.outputs if v in self.first_need]
+        if times:
+            for i in view.reads():
+                self._need(view.inputs[i], min(times), None)
+
+    def _need(self, value: int, time: float, group: _Open | None) -> None:
+        before = self.first_need.get(value, (math.inf, None))
+        if time < before[0]:
+            self.first_need[value] = time, group
+        elif time == before[0] and group is None:
+            self.first_need[value] = time, None
+        for owner in self.owners.get(value, (value,)):
+            self.last_need[owner] = max(time, self.last_need.get(owner, -1))

@@ -1,0 +1,174 @@
+"""What a plan does for speed changes no value: groups of steps, blocks, values written over others."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import opgraph as og
+from opgraph.passes.blocks import blocks_of, part_of
+
+
+@pytest.fixture(autouse=True)
+def graph():
+    with og.Graph().as_default_graph() as graph:
+        yield graph
+
+
+def plan_of(program):
+    (plan,) = program._executable._plans.values()
+    return plan
+
+
+def grouped(program):
+    """The names of the steps that run together."""
+    return [[step.name for step in group.steps] for group in plan_of(program).groups]
+
+
+def ran(inputs, fetches, values, **settings):
+    return og.RunTime(**{"threads": 1, **settings}).compile(inputs, fetches)(*values)
+
+
+def test_a_chain_is_one_group_and_keeps_no_value_between():
+    x = og.placeholder((1000,), np.float64)
+    y = og.exp(og.tanh(x * 2.0) + 1.0)
+    program = og.RunTime(tile=100, threads=1).compile([x], [y])
+    values = np.linspace(-1, 1, 1000)
+    np.testing.assert_array_equal(program(values)[0], np.exp(np.tanh(values * 2.0) + 1.0))
+    assert grouped(program) == [["multiply", "tanh", "add", "exp"]]
+    assert plan_of(program).nbytes == 8000 + 832  # what is fetched, and one block of 100 in whole cache lines
+
+
+def test_what_reads_the_same_runs_together_and_what_lies_between_does_not_wait():
+    a, b = og.placeholder((5, 300), np.float64, name="a"), og.placeholder((5, 300), np.float64, name="b")
+    product = a * b
+    total = og.reduce_sum(product)
+    scaled = product * total
+    program = og.RunTime(tile=300, threads=1).compile([a, b], [scaled, a - product])
+    u, v = np.random.default_rng(0).normal(size=(2, 5, 300))
+    found = program(u, v)
+    np.testing.assert_allclose(found[0], u * v * (u * v).sum(), rtol=1e-14)
+    np.testing.assert_array_equal(found[1], u - u * v)
+    assert grouped(program) == [["multiply"], ["reduce_sum"], ["multiply_1", "subtract"]]
+
+
+def test_a_value_that_a_view_shows_is_whole_before_the_view_is_read():
+    x = og.placeholder((40, 30), np.float64)
+    y = og.exp(x)
+    z = y + og.transpose(y).reshape(40, 30)
+    values = np.random.default_rng(0).normal(size=(40, 30))
+    e = np.exp(values)
+    np.testing.assert_array_equal(ran([x], [z], [values], tile=30)[0], e + e.T.reshape(40, 30))
+
+
+def test_operands_that_broadcast_are_cut_as_their_block_needs():
+    shapes = [(4, 3, 50), (1, 3, 1), (50,), (4, 1, 1), (), (3, 50)]
+    xs = [og.placeholder(shape, np.float64) for shape in shapes]
+    y = functools.reduce(lambda a, b: og.tanh(a) * b + b, xs)
+    rng = np.random.default_rng(1)
+    values = [rng.normal(size=shape) for shape in shapes]
+    expected = functools.reduce(lambda a, b: np.tanh(a) * b + b, values)
+    for tile in (1, 7, 49, 50, 51, 100, 151, 599, 600):
+        np.testing.assert_array_equal(ran(xs, [y], values, tile=tile)[0], expected)
+
+
+def test_an_op_that_reads_an_input_after_writing_is_not_run_in_place():
+    condition, x = og.placeholder((100,), np.bool_), og.placeholder((100,), np.float64)
+    a, b = og.exp(x), og.tanh(x)
+    y = og.where(condition, a, b)
+    values = np.linspace(-2, 2, 100)
+    chosen = np.arange(100) % 3 == 0
+    found = ran([condition, x], [y], [chosen, values], tile=10)[0]
+    np.testing.assert_array_equal(found, np.where(chosen, np.exp(values), np.tanh(values)))
+
+
+def test_a_value_is_written_over_one_that_nobody_needs_any_more():
+    x = og.placeholder((60, 50), np.float64)
+    y = x @ np.eye(50)
+    for _ in range(4):
+        y = (og.tanh(y) * 0.5) @ (2 * np.eye(50))
+    program = og.RunTime(threads=1, tile=500).compile([x], [y])
+    values = np.random.default_rng(0).normal(size=(60, 50))
+    expected = values
+    for _ in range(4):
+        expected = np.tanh(expected)
+    np.testing.assert_allclose(program(values)[0], expected, rtol=1e-12)
+    assert plan_of(program).nbytes <= 2 * values.nbytes + 4096
+
+
+def test_a_fetched_or_fed_value_is_never_written_over():
+    x = og.placeholder((1000,), np.float64)
+    y = x * 2.0
+    z = y * y + 1.0
+    values = np.arange(1000.0)
+    program = og.RunTime(tile=100).compile([x], [y, z, x])
+    found = program(values)
+    np.testing.assert_array_equal(values, np.arange(1000.0))
+    np.testing.assert_array_equal(found, [values * 2, values * 2 * (values * 2) + 1, values])
+
+
+def test_every_pass_may_be_left_out():
+    x = og.placeholder((None, 30), np.float64)
+    v = og.Variable(np.ones(30), name="v")
+    y = og.tanh(x * v) + v
+    loss = og.reduce_sum(y * y)
+    update = v - 0.1 * og.grad(loss, v)
+    values = np.random.default_rng(0).normal(size=(50, 30))
+    found = []
+    for passes in ((), ("fuse",), ("inplace",), ("commit",), ("prune", "fuse", "commit"), None):
+        v.set_val(np.ones(30))
+        program = og.RunTime(passes=passes, tile=64).compile([x], [loss, y], updates={v: update})
+        found.append([*program(values), v.val])
+    for others in found[1:]:
+        np.testing.assert_allclose(others[0], found[0][0], rtol=1e-13)
+        np.testing.assert_array_equal(others[1], found[0][1])
+        np.testing.assert_allclose(others[2], found[0][2], rtol=1e-13)
+    with pytest.raises(og.ArgumentError, match="no pass is named 'fus'; did you mean 'fuse'"):
+        og.RunTime(passes=("fus",))
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 12), (3, 5), (2, 3, 4), (1, 1, 9), (6, 1, 2)])
+@pytest.mark.parametrize("tile", [1, 2, 4, 5, 100])
+def test_blocks_cover_every_element_once_and_in_order(shape, tile):
+    whole = np.arange(np.prod(shape)).reshape(shape)
+    blocks = blocks_of(shape, tile)
+    parts = [whole[block] for block in blocks]
+    assert np.concatenate([part.ravel() for part in parts]).tolist() == whole.ravel().tolist()
+    assert all(part.flags.c_contiguous and part.size <= tile for part in parts)
+    for other in [shape[1:], (1,) * len(shape), (*shape[:-1], 1), (1, *shape[1:])]:
+        broadcast = np.broadcast_to(np.arange(np.prod(other)).reshape(other), shape)
+        cut = np.arange(np.prod(other)).reshape(other)
+        for block, part in zip(blocks, parts, strict=True):
+            mine = cut[part_of(other, len(shape), block)]
+            np.testing.assert_array_equal(np.broadcast_to(mine, part.shape), broadcast[block])
+
+
+class Failing(og.Elementwise, name="tests.failing"):
+    """Fail where the first element of a block is 7."""
+
+    def compute(self, ins, outs):
+        (x,), (y,) = ins, outs
+        if x.size and x.flat[0] == 7:
+            raise ZeroDivisionError("seven")
+        np.copyto(y, x)
+
+    def vjp(self, ins, outs, cotangents):
+        return cotangents
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_kernel_that_fails_on_one_block_is_named_and_later_runs_are_right(threads):
+    x = og.placeholder((20, 70_000), np.float64)
+    v = og.Variable(0.0, name="v", dtype=np.float64)
+    y = og.exp(og.apply(Failing(), x * 1.0)) + 1.0  # this line
+    program = og.RunTime(threads=threads).compile([x], [y], updates={v: v + og.reduce_max(y)})
+    values = np.zeros((20, 70_000))
+    values[13, 0] = 7
+    for _ in range(3):
+        with pytest.raises(og.KernelError, match=r"failing: its kernel raised ZeroDivisionError: seven") as caught:
+            program(values)
+        assert "# this line" in str(caught.value)
+        assert v.val == 0.0
+    (found,) = program(np.zeros((20, 70_000)))
+    assert (found == 2.0).all()
+    assert v.val == 2.0
