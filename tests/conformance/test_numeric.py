@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opgraph.testing.numeric import (
@@ -56,6 +56,15 @@ def test_differences_of_values_near_the_largest_float_do_not_overflow():
     assert error < 1e300
 
 
+@pytest.mark.parametrize("at", [0.0, 5e-324, -1e-310, 1e-300])
+def test_what_is_too_small_for_steps_of_its_size_has_those_of_zero(at):
+    value, error = derivative(lambda x: 3 * x + 2, at)
+    assert abs(value - 3) <= 4 * error + 1e-12
+    assert error <= 1e-9
+    found = numerical_jacobian(np.sin, np.array([at, 1e-3]))
+    np.testing.assert_allclose(found.value, np.diag(np.cos([at, 1e-3])), rtol=1e-9)
+
+
 @pytest.mark.parametrize("distance", [1e-2, 1e-5, 1e-9])
 @pytest.mark.parametrize("declared", [False, True])
 def test_steps_shrink_into_the_domain(distance, declared):
@@ -97,6 +106,7 @@ def test_ripples_are_seen_even_where_steps_are_multiples_of_their_period(frequen
 
 
 @given(st.floats(-3, 3), st.lists(st.floats(-5, 5), min_size=1, max_size=6))
+@example(5e-324, [0.0])
 @settings(max_examples=100, deadline=None)
 def test_polynomials_are_differentiated_within_the_claimed_error(at, coefficients):
     polynomial = np.polynomial.Polynomial(coefficients)

@@ -9,7 +9,16 @@ import opgraph as og
 from opgraph.testing.case import Case, real_view
 from opgraph.testing.check import NOTHING, Check
 from opgraph.testing.jacobians import Array, Floats, from_real, joined, parted, real_size, rounding, signed
-from opgraph.testing.numeric import EVERYWHERE, Derivative, Function, Interval, derivative_along, sides_along, size_of
+from opgraph.testing.numeric import (
+    EVERYWHERE,
+    NEGLIGIBLE,
+    Derivative,
+    Function,
+    Interval,
+    derivative_along,
+    sides_along,
+    size_of,
+)
 from opgraph.testing.verdict import Bools
 
 
@@ -38,7 +47,7 @@ def tangents(rng: np.random.Generator, case: Case, block: Sequence[int], relativ
     for i in case.differentiable:
         x = case.inputs[i]
         t = signed(rng, x.shape, x.dtype)
-        size = np.where(x == 0, size_of(x), np.abs(x)) if relative else size_of(x)
+        size = np.where(np.abs(x) > NEGLIGIBLE, np.abs(x), size_of(x)) if relative else size_of(x)
         found.append(np.asarray(t * size) if i in block else np.zeros_like(t))
     return found
 

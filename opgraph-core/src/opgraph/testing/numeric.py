@@ -18,6 +18,7 @@ EXACT = 1e-11  # the error, of the largest derivative, below which no second lad
 ASIDE = 0.381966  # of the last step: the golden section, which no ratio of small numbers comes near
 UNITS = 100.0  # of rounding in a derivative that is 0; the extrapolation makes many of one
 FIRST_STEP = 0.1  # of the input's size; the extrapolation does the rest
+NEGLIGIBLE = 1e-290  # a size that counts as zero: all halvings of a step of this size can still be told from 0
 UNEVEN = 1e-3  # of the slope, or of the value: by how much two sides of a point differ at a kink, or a jump
 EPS = float(np.finfo(np.float64).eps)
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
@@ -109,7 +110,7 @@ def numerical_jacobian(
     for index in np.ndindex(x.shape):
         at = float(x[index])
         room = (domain[0] - at, domain[1] - at)
-        columns.append(derivative_along(along(f, x, index), sorted({scale, abs(at) or scale}), room, rounding))
+        columns.append(derivative_along(along(f, x, index), sorted({scale, size_at(x, index)}), room, rounding))
     if not columns:
         empty = np.empty((np.asarray(f(x.copy())).size, *x.shape))
         return Derivative(empty, empty.copy(), empty.copy())
@@ -118,8 +119,15 @@ def numerical_jacobian(
 
 
 def size_of(x: NDArray[Any]) -> float:
-    """Return the largest of the sizes of the elements of `x`, or 1 where there is none but zeros."""
-    return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x))) or 1.0
+    """Return the largest of the sizes of the elements of `x`, or 1 where all are negligible."""
+    largest = float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
+    return largest if largest > NEGLIGIBLE else 1.0
+
+
+def size_at(x: NDArray[Any], index: tuple[int, ...]) -> float:
+    """Return the size of the element of `x` at `index`; of a negligible one, that of all of `x`."""
+    own = abs(float(x[index]))
+    return own if own > NEGLIGIBLE else size_of(x)
 
 
 def along(f: Callable[[Floats], Floats], x: Floats, index: tuple[int, ...]) -> Function:
