@@ -51,6 +51,22 @@ def test_every_way_to_give_axes_is_numpy_s(name, keepdims):
         np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize("name", ["reduce_max", "reduce_min"])
+@pytest.mark.parametrize("dtype", [np.bool, np.int8, np.uint64, np.float16, np.float64])
+def test_extremes_of_reversed_arrays_are_those_of_their_copies(name, dtype):
+    x = np.random.default_rng(0).integers(0, 2 if dtype == np.bool else 100, (2, 4, 3)).astype(dtype)
+    for flipped, axis in itertools.product([0, 1, (0, 2), (0, 1, 2)], [0, 1, (1, 2), None]):
+        found = run(getattr(og, name)(og.flip(og.constant(x), flipped), axis))
+        np.testing.assert_array_equal(found, NUMPY[name](np.flip(x, flipped).copy(), axis=axis))
+
+
+@pytest.mark.parametrize("name", ["reduce_max", "reduce_min"])
+@pytest.mark.parametrize("value", [-INF, INF, NAN, -128, 127])
+def test_extremes_are_found_where_they_are_the_dtype_s_own(name, value):
+    x = np.full((2, 3), value, np.int8 if isinstance(value, int) else np.float32)
+    np.testing.assert_array_equal(run(getattr(og, name)(x, 1)), x[:, 0])
+
+
 @pytest.mark.parametrize("name", [*NUMPY, "reduce_any", "reduce_all"])
 def test_a_wrong_axis_is_an_error_at_the_user_s_line(name):
     x = og.placeholder((2, 3), dtype=np.bool if name in ("reduce_any", "reduce_all") else np.float32)

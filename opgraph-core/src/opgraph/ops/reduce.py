@@ -22,6 +22,16 @@ from opgraph.ops.shape import expand_dims
 from opgraph.spec import Axes, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape, wide_dtype, widened
 
 
+def farthest(dtype: np.dtype[Any], below: bool) -> Any:
+    """Return what no value of `dtype` is below, or what none is above."""
+    if dtype.kind == "f":
+        return -np.inf if below else np.inf
+    if dtype.kind == "b":
+        return not below
+    info = np.iinfo(dtype)
+    return info.min if below else info.max
+
+
 def numpy_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return NumPy's `function` as the reference of a reduction, called with the attributes' names."""
 
@@ -168,16 +178,20 @@ class Extreme(Reduction):
     """What the extremes share: NaN wins, nothing has none, and elements that are equal share the gradient."""
 
     ufunc: ClassVar[np.ufunc]
+    least: ClassVar[bool]
 
     def infer(self, ins: Specs) -> Specs:
         (x,) = ins
         check_ordered(x.dtype)
         specs = super().infer(ins)
-        check_not_empty(x.shape, self.normal_axes(x), "maximum" if self.ufunc is np.maximum else "minimum")
+        check_not_empty(x.shape, self.normal_axes(x), "minimum" if self.least else "maximum")
         return specs
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
-        self.ufunc.reduce(ins[0], axis=self.axes, out=outs[0], keepdims=self.keepdims)
+        (x,), (y,) = ins, outs
+        # beginning with the first elements, NumPy before 2.2 mixes up those of reversed arrays (its issue 27820)
+        start = farthest(x.dtype, below=not self.least)
+        self.ufunc.reduce(x, axis=self.axes, out=y, keepdims=self.keepdims, initial=start)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x,), (y,), (g,) = ins, outs, cotangents
@@ -201,6 +215,7 @@ class ReduceMax(Extreme, name="core.reduce_max"):
     """Take the greatest element over `axes`; NaN where there is one."""
 
     ufunc = np.maximum
+    least = False
     info = OpInfo(reference=numpy_reduction(np.max), tie_policy="split")
 
 
@@ -208,6 +223,7 @@ class ReduceMin(Extreme, name="core.reduce_min"):
     """Take the least element over `axes`; NaN where there is one."""
 
     ufunc = np.minimum
+    least = True
     info = OpInfo(reference=numpy_reduction(np.min), tie_policy="split")
 
 
