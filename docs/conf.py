@@ -18,6 +18,8 @@ release = core["project"]["version"]
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+# shown by their names, not by what they stand for
+autodoc_type_aliases = {name: name for name in ("NodeLike", "DtypeLike", "ShapeLike", "ArrayLike", "Axes", "Array")}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 myst_heading_anchors = 3

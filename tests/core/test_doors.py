@@ -63,8 +63,21 @@ def test_an_operand_that_is_no_number_is_refused_by_the_name_of_the_function_at_
     assert "test_doors.py" in caught.value.notes[-1]
 
 
-def test_an_error_is_placed_once_and_by_the_innermost_function():
-    @og.placed
+def test_an_error_of_what_a_function_is_made_of_names_both():
+    x = og.placeholder((3,), name="x")
+    for call, message in [
+        (lambda: og.trace(x), r"^trace: diagonal: \(3,\) "),
+        (lambda: x.sum(axis=1), r"^sum: reduce_sum: axis 1 is out of range"),
+        (lambda: og.moveaxis(x, 0, 1), "^moveaxis: (?!transpose)"),
+        (lambda: og.exp("x"), "^exp: values"),
+    ]:
+        with pytest.raises(og.OpgraphError, match=message) as caught:
+            call()
+        assert caught.value.notes[-1].startswith("at test_doors.py")
+
+
+def test_an_error_that_names_a_line_further_in_keeps_its_name():
+    @og.guarded
     def outer(x):
         """Compose what fails of an op that fails."""
         return og.exp(x) if x is not None else fail()
@@ -72,10 +85,25 @@ def test_an_error_is_placed_once_and_by_the_innermost_function():
     def fail():
         raise og.ShapeError("of no shape")
 
-    with pytest.raises(og.DtypeError, match=r"^exp: values are booleans"):
+    with pytest.raises(og.DtypeError, match=r"^exp: values are booleans") as caught:
         outer("x")
+    assert "return og.exp(x)" in caught.value.notes[-1]
     with pytest.raises(og.ShapeError) as caught:
         outer(None)
     assert caught.value.detail == "outer: of no shape"
     assert len(caught.value.notes) == 1
+    assert "outer(None)" in caught.value.notes[0]
     assert (outer.__name__, outer.__doc__) == ("outer", "Compose what fails of an op that fails.")
+
+
+def test_the_cause_of_an_error_stays_its_cause():
+    @og.guarded
+    def open_file():
+        try:
+            raise OSError("denied")
+        except OSError as error:
+            raise og.FileError("cannot be read") from error
+
+    with pytest.raises(og.FileError, match="open_file: cannot be read") as caught:
+        open_file()
+    assert isinstance(caught.value.__cause__, OSError)

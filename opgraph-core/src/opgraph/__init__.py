@@ -30,7 +30,6 @@ from opgraph.doors import (
     front_door,
     front_door_for,
     make_op,
-    placed,
 )
 from opgraph.errors import (
     ArgumentError,
@@ -95,6 +94,7 @@ from opgraph.runtime import (
     Program,
     RunTime,
 )
+from opgraph.signatures import guarded
 from opgraph.spec import (
     Axes,
     Shape,
@@ -413,6 +413,7 @@ __all__ = [
     "graph_of",
     "greater",
     "greater_equal",
+    "guarded",
     "hessian",
     "hide_frames",
     "hvp",
@@ -461,7 +462,6 @@ __all__ = [
     "outer",
     "pad",
     "parallel_for",
-    "placed",
     "placeholder",
     "placing",
     "power",

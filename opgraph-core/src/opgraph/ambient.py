@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opgraph.errors import ArgumentError, Source, user_source
-from opgraph.node import Call, Node
 
 if TYPE_CHECKING:
     from opgraph.graph import Graph
+    from opgraph.node import Call, Node
 
 _T = TypeVar("_T")
 
@@ -78,7 +78,7 @@ def name_scope(name: str) -> Iterator[str]:
         ambient.reset(token)
 
 
-def at_source(node: Node | Call, function: Callable[..., _T], *args: Any) -> _T:
+def at_source(node: "Node | Call", function: Callable[..., _T], *args: Any) -> _T:
     """Return what `function` returns, having nodes that it makes live in the graph, and name the line, of `node`."""
 
     def run() -> _T:

@@ -1,5 +1,7 @@
 """Differentiation: from a graph to the graph of its derivative."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, get_args, overload
@@ -17,6 +19,7 @@ from opgraph.ops.complexes import real
 from opgraph.ops.elementwise import cast
 from opgraph.ops.like import broadcast_like, ensure_shape_like, sum_to
 from opgraph.recompute import recomputed
+from opgraph.signatures import guarded
 from opgraph.spec import is_differentiable
 
 Unconnected = Literal["raise", "zeros", "none"]
@@ -41,6 +44,7 @@ def grad(
     stopped: Iterable[Node] = (),
     unconnected: Unconnected = "raise",
 ) -> list[Node]: ...
+@guarded
 def grad(
     y: Node,
     xs: Node | Sequence[Node],

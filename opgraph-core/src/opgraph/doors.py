@@ -1,15 +1,15 @@
 """Front doors: the functions that users call to build a node of an op."""
 
-import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from opgraph.ambient import current_source
 from opgraph.build import apply_all, promote
 from opgraph.errors import ArgumentError, OpgraphError
 from opgraph.node import Node
 from opgraph.op import Elementwise, Op
+from opgraph.signatures import as_written, guarded, wrong_call
 from opgraph.spec import unwrapped
 
 FrontDoor: TypeAlias = Callable[..., Any]
@@ -19,29 +19,11 @@ _OpT = TypeVar("_OpT", bound=Op)
 _front_doors: dict[type[Op], FrontDoor] = {}
 
 
-def placed(function: _F) -> _F:
-    """Return `function` changed so that an error that leaves it names it, and the user's line; a decorator.
-
-    An error that was placed already, further in, stays as it is. `front_door_for` does this too.
-    """
-
-    @functools.wraps(function)
-    def door(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except OpgraphError as error:
-            if error.notes:
-                raise
-            raise error.located(function.__name__, source=current_source()) from error.__cause__
-
-    return cast(_F, door)
-
-
 def front_door_for(op_class: type[Op]) -> Callable[[_F], _F]:
-    """Return a decorator that makes a function the front door of `op_class`, and places its errors as `placed` does."""
+    """Return a decorator that makes a function the front door of `op_class`, `guarded`."""
 
     def decorate(function: _F) -> _F:
-        _front_doors[op_class] = door = placed(function)
+        _front_doors[op_class] = door = guarded(function)
         return door
 
     return decorate
@@ -65,8 +47,8 @@ def _generate(op_class: type[Op]) -> FrontDoor:
     attributes = list(inspect.signature(op_class).parameters.values())
     signature = inspect.Signature(
         [
-            *(inspect.Parameter(n.lstrip("*"), keyword, annotation=Node) for n in op_class.inputs),
-            *(p.replace(kind=keyword) for p in attributes),
+            *(inspect.Parameter(n.lstrip("*"), keyword, annotation=as_written("NodeLike")) for n in op_class.inputs),
+            *(p.replace(kind=keyword, annotation=as_written(p.annotation)) for p in attributes),
         ]
     )
     inputs = [name.lstrip("*") for name in op_class.inputs]
@@ -75,10 +57,8 @@ def _generate(op_class: type[Op]) -> FrontDoor:
         if kwargs or attributes or variadic or len(args) != len(inputs):
             try:
                 given = signature.bind(*args, **kwargs).arguments
-            except TypeError as error:
-                raise ArgumentError(f"{error}; its signature is {signature}").located(
-                    op_class.short_name(), source=current_source()
-                ) from None
+            except TypeError:
+                raise (wrong_call(function, args, kwargs) or ArgumentError()) from None
             values = [given.pop(name) for name in inputs]
             if variadic:
                 values[-1:] = _listed_values(op_class, values[-1])

@@ -40,6 +40,18 @@ class OpgraphError(Exception):
         error.__cause__ = self.__cause__
         return error
 
+    def within(self, what: str, source: "Source | None") -> Self:
+        """Return this error placed in `what`, which was called at `source`.
+
+        One that was placed at that line already is given the name of `what` before the one that it has; one
+        that was placed at another line stays as it is.
+        """
+        if not self.notes or self.notes[-1] != str(source) or self.detail.startswith(f"{what}: "):
+            return self.located(what, source=source)
+        error = type(self)(f"{what}: {self.detail}", *self.notes)
+        error.__cause__ = self.__cause__
+        return error
+
 
 class ShapeError(OpgraphError, ValueError):
     """Shapes that do not fit together."""

@@ -1,5 +1,7 @@
 """The static graph: what names nodes and holds variables, and the functions that make its other leaves."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import threading
@@ -15,6 +17,7 @@ from opgraph.convert import to_array
 from opgraph.errors import ArgumentError, DtypeError, GraphError, ShapeError, did_you_mean, placing, user_source
 from opgraph.node import Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
 from opgraph.op import Array
+from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype
 from opgraph.variable import Slots, Variable, copies, in_one_call, write_all
 
@@ -56,7 +59,7 @@ class Graph:
         return f"<Graph with {len(variables)} variables, {trainable} trainable>"
 
     @contextlib.contextmanager
-    def as_default_graph(self) -> Iterator["Graph"]:
+    def as_default_graph(self) -> Iterator[Graph]:
         """Make this the default graph of the thread or async task for the length of a ``with``."""
         token = ambient.set(Ambient(self, region=get_ambient().region))
         try:
@@ -96,6 +99,7 @@ class Graph:
         with self._lock:
             return sorted(self._variables.values(), key=lambda v: v.serial)
 
+    @guarded
     def initialize_variables(
         self,
         var_dict: Mapping[str, ArrayLike] | None = None,
@@ -158,14 +162,17 @@ class Graph:
             write_all(arrays, given)
             in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
 
-    def save_variables(self, path: "str | os.PathLike[str]", slots: bool = True) -> str:
+    @guarded
+    def save_variables(self, path: str | os.PathLike[str], slots: bool = True) -> str:
         """Write the values of all variables to a file; see `opgraph.save_variables`."""
         return above.save_variables(path, self, slots)
 
-    def load_variables(self, path: "str | os.PathLike[str]", strict: bool = True) -> "Unmatched":
+    @guarded
+    def load_variables(self, path: str | os.PathLike[str], strict: bool = True) -> Unmatched:
         """Give the variables the values in a file; see `opgraph.load_variables`."""
         return above.load_variables(path, self, strict)  # type: ignore[no-any-return]  # the layer above
 
+    @guarded
     def add_update(self, variable: Variable, value: NodeLike, *, when: Node) -> None:
         """Have `variable` take `value` in every run that executes the call of `when`.
 
@@ -222,6 +229,7 @@ class Graph:
             self._variables[variable.name] = variable
 
 
+@guarded
 def placeholder(shape: ShapeLike, dtype: DtypeLike = None, name: str | None = None) -> Placeholder:
     """Return a node whose value is fed at run time.
 
@@ -239,6 +247,7 @@ def placeholder(shape: ShapeLike, dtype: DtypeLike = None, name: str | None = No
     return Placeholder(graph, spec, graph.unique_name(name or "placeholder"), source, next_serial())
 
 
+@guarded
 def constant(value: ArrayLike, dtype: DtypeLike = None, name: str | None = None) -> Constant:
     """Return a node that holds a copy of `value`; Python numbers become the default float."""
     with placing("constant", user_source()):
@@ -256,6 +265,7 @@ def constant_in(graph: Graph, array: Array, name: str | None = None) -> Constant
     return node
 
 
+@guarded
 def random_key(name: str | None = None, graph: Graph | None = None) -> Key:
     """Return a node that seeds random numbers: four uint64, another value in every run.
 

@@ -167,7 +167,7 @@ WAYS = {
     "zeros": "use og.constant(numpy.zeros(shape)), or og.zeros_like(x)",
 }
 
-# keywords of functions
+# keywords of functions; where two are possible, the first that a function has
 KEYWORDS = {
     "a": "x",
     "alpha": "learning_rate",
@@ -187,7 +187,7 @@ KEYWORDS = {
     "keep_dims": "keepdims",
     "keepdim": "keepdims",
     "learning_rate": "alpha",
-    "lr": "learning_rate",
+    "lr": "learning_rate alpha",
     "mu": "momentum",
     "other": "y",
     "stride": "strides",
@@ -220,4 +220,5 @@ def way_to(name: str, known: Iterable[str], argument: str = "") -> str:
 def keyword_meant(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'axis'?"`` for a keyword that `known` lacks, or nothing."""
     known = list(known)
-    return f"; did you mean {KEYWORDS[name]!r}?" if KEYWORDS.get(name) in known else did_you_mean(name, known)
+    meant = [each for each in KEYWORDS.get(name, "").split() if each in known]
+    return f"; did you mean {meant[0]!r}?" if meant else did_you_mean(name, known)

@@ -1,5 +1,7 @@
 """Nodes, the values of a graph, and the calls that make them."""
 
+from __future__ import annotations
+
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +13,7 @@ from numpy.typing import ArrayLike
 from opgraph.errors import NoValueError, ReadOnlyError, Source, UnknownOpError, user_source
 from opgraph.hints import way_to
 from opgraph.op import Array, Op, Specs
+from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, Spec
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ def next_serial() -> int:
 class _Above:
     """What nodes and graphs need from the layers above, which fill it in when they are imported."""
 
-    function: Callable[[str], Callable[..., "Node"]]
+    function: Callable[[str], Callable[..., Node]]
     flat_names: Callable[[], list[str]]
     make_runtime: Callable[[], Any]
     save_variables: Callable[..., str]
@@ -67,22 +70,22 @@ class Node:
 
     kind: ClassVar[str] = "node"
 
-    graph: "Graph"
+    graph: Graph
     spec: Spec
     name: str
     source: Source | None
     serial: int
-    call: "Call | None"
+    call: Call | None
     index: int
 
     def __init__(
         self,
-        graph: "Graph",
+        graph: Graph,
         spec: Spec,
         name: str,
         source: Source | None,
         serial: int,
-        call: "Call | None" = None,
+        call: Call | None = None,
         index: int = 0,
     ) -> None:
         _write(self, "graph", graph)
@@ -116,12 +119,12 @@ class Node:
         return len(self.spec.shape)
 
     @property
-    def identity(self) -> "Node | tuple[Call, int]":
+    def identity(self) -> Node | tuple[Call, int]:
         """What tells the value from others: a leaf, or a call and index, since the nodes of outputs come and go."""
         return self if self.call is None else (self.call, self.index)
 
     @property
-    def inputs(self) -> "tuple[Node, ...]":
+    def inputs(self) -> tuple[Node, ...]:
         """The inputs of the call that makes this node; empty for a leaf."""
         return self.call.inputs if self.call is not None else ()
 
@@ -132,11 +135,12 @@ class Node:
         """Return what a representation adds to what messages call the node."""
         return ""
 
-    def __call__(self, feeds: "Mapping[Node, Any] | None" = None) -> Array:
+    def __call__(self, feeds: Mapping[Node, Any] | None = None) -> Array:
         """Run the graph's `RunTime` for this node's value."""
         return self.graph.get_runtime().run(self, feeds)  # type: ignore[no-any-return]  # the layer above
 
-    def forward(self, feed_dict: "Mapping[Node, Any] | None" = None) -> Array:
+    @guarded
+    def forward(self, feed_dict: Mapping[Node, Any] | None = None) -> Array:
         """Return the node's value, computed by the graph's `RunTime`.
 
         In a cycle (`RunTime.forward_backward_cycle`) a value is computed once, placeholders that were fed
@@ -159,11 +163,12 @@ class Node:
         """
         return self.graph.get_runtime().forward(self, feed_dict)  # type: ignore[no-any-return]  # the layer above
 
+    @guarded
     def backward(
         self,
-        feed_dict: "Mapping[Node, Any] | None" = None,
+        feed_dict: Mapping[Node, Any] | None = None,
         bwval: ArrayLike | None = None,
-        wrt: "Node | Sequence[Node] | None" = None,
+        wrt: Node | Sequence[Node] | None = None,
     ) -> None:
         """Compute the gradients of the node, to be read with `RunTime.get_bwval` by name.
 
@@ -191,7 +196,7 @@ class Node:
     def __bool__(self) -> bool:
         raise self._unsupported("has no truth value before it is run; run it, then test the array")
 
-    def __iter__(self) -> Iterator["Node"]:
+    def __iter__(self) -> Iterator[Node]:
         raise self._unsupported("cannot be iterated over; loop over indices instead")
 
     def __len__(self) -> int:
@@ -203,7 +208,7 @@ class Node:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
         raise self._unsupported_by(f"{function.__module__}.{function.__name__}")
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> "Node":
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Node:
         operator = _OPERATORS.get(ufunc)
         # ``array + node`` comes here; ``node + array``, and all that has no array on its left, does not
         if operator is not None and method == "__call__" and not kwargs and not isinstance(inputs[0], Node):
@@ -252,73 +257,73 @@ class Node:
         hint = way_to(function.rpartition(".")[2], above.flat_names()) or "; run it first"
         return self._unsupported(f"cannot go into {function}{hint}")
 
-    def __add__(self, other: "NodeLike") -> "Node":
+    def __add__(self, other: NodeLike) -> Node:
         return above.function("core.add")(self, other)
 
-    def __radd__(self, other: "NodeLike") -> "Node":
+    def __radd__(self, other: NodeLike) -> Node:
         return above.function("core.add")(other, self)
 
-    def __sub__(self, other: "NodeLike") -> "Node":
+    def __sub__(self, other: NodeLike) -> Node:
         return above.function("core.subtract")(self, other)
 
-    def __rsub__(self, other: "NodeLike") -> "Node":
+    def __rsub__(self, other: NodeLike) -> Node:
         return above.function("core.subtract")(other, self)
 
-    def __mul__(self, other: "NodeLike") -> "Node":
+    def __mul__(self, other: NodeLike) -> Node:
         return above.function("core.multiply")(self, other)
 
-    def __rmul__(self, other: "NodeLike") -> "Node":
+    def __rmul__(self, other: NodeLike) -> Node:
         return above.function("core.multiply")(other, self)
 
-    def __truediv__(self, other: "NodeLike") -> "Node":
+    def __truediv__(self, other: NodeLike) -> Node:
         return above.function("core.divide")(self, other)
 
-    def __rtruediv__(self, other: "NodeLike") -> "Node":
+    def __rtruediv__(self, other: NodeLike) -> Node:
         return above.function("core.divide")(other, self)
 
-    def __matmul__(self, other: "NodeLike") -> "Node":
+    def __matmul__(self, other: NodeLike) -> Node:
         return above.function("core.matmul")(self, other)
 
-    def __rmatmul__(self, other: "NodeLike") -> "Node":
+    def __rmatmul__(self, other: NodeLike) -> Node:
         return above.function("core.matmul")(other, self)
 
-    def __pow__(self, other: "NodeLike") -> "Node":
+    def __pow__(self, other: NodeLike) -> Node:
         return above.function("core.power")(self, other)
 
-    def __rpow__(self, other: "NodeLike") -> "Node":
+    def __rpow__(self, other: NodeLike) -> Node:
         return above.function("core.power")(other, self)
 
-    def __floordiv__(self, other: "NodeLike") -> "Node":
+    def __floordiv__(self, other: NodeLike) -> Node:
         return above.function("core.floor_divide")(self, other)
 
-    def __rfloordiv__(self, other: "NodeLike") -> "Node":
+    def __rfloordiv__(self, other: NodeLike) -> Node:
         return above.function("core.floor_divide")(other, self)
 
-    def __mod__(self, other: "NodeLike") -> "Node":
+    def __mod__(self, other: NodeLike) -> Node:
         return above.function("core.remainder")(self, other)
 
-    def __rmod__(self, other: "NodeLike") -> "Node":
+    def __rmod__(self, other: NodeLike) -> Node:
         return above.function("core.remainder")(other, self)
 
-    def __and__(self, other: "NodeLike") -> "Node":
+    def __and__(self, other: NodeLike) -> Node:
         return above.function("core.logical_and")(self, other)
 
-    def __rand__(self, other: "NodeLike") -> "Node":
+    def __rand__(self, other: NodeLike) -> Node:
         return above.function("core.logical_and")(other, self)
 
-    def __or__(self, other: "NodeLike") -> "Node":
+    def __or__(self, other: NodeLike) -> Node:
         return above.function("core.logical_or")(self, other)
 
-    def __ror__(self, other: "NodeLike") -> "Node":
+    def __ror__(self, other: NodeLike) -> Node:
         return above.function("core.logical_or")(other, self)
 
-    def __xor__(self, other: "NodeLike") -> "Node":
+    def __xor__(self, other: NodeLike) -> Node:
         return above.function("core.logical_xor")(self, other)
 
-    def __rxor__(self, other: "NodeLike") -> "Node":
+    def __rxor__(self, other: NodeLike) -> Node:
         return above.function("core.logical_xor")(other, self)
 
-    def __invert__(self) -> "Node":
+    def __invert__(self) -> Node:
         return above.function("core.logical_not")(self)
 
     # identity, since nodes serve as keys; but nobody who writes ``node == 0`` means that
@@ -334,97 +339,110 @@ class Node:
 
     __hash__ = object.__hash__
 
-    def __lt__(self, other: "NodeLike") -> "Node":
+    def __lt__(self, other: NodeLike) -> Node:
         return above.function("core.less")(self, other)
 
-    def __le__(self, other: "NodeLike") -> "Node":
+    def __le__(self, other: NodeLike) -> Node:
         return above.function("core.less_equal")(self, other)
 
-    def __gt__(self, other: "NodeLike") -> "Node":
+    def __gt__(self, other: NodeLike) -> Node:
         return above.function("core.greater")(self, other)
 
-    def __ge__(self, other: "NodeLike") -> "Node":
+    def __ge__(self, other: NodeLike) -> Node:
         return above.function("core.greater_equal")(self, other)
 
-    def __neg__(self) -> "Node":
+    def __neg__(self) -> Node:
         return above.function("core.negative")(self)
 
-    def __pos__(self) -> "Node":
+    def __pos__(self) -> Node:
         return self
 
-    def __abs__(self) -> "Node":
+    def __abs__(self) -> Node:
         return above.function("core.abs")(self)
 
-    def __round__(self, ndigits: int | None = None) -> "Node":
+    def __round__(self, ndigits: int | None = None) -> Node:
         return above.function("core.round")(self, ndigits or 0)
 
-    def __getitem__(self, key: Any) -> "Node":
+    def __getitem__(self, key: Any) -> Node:
         return above.function("core.getitem")(self, key)
 
     @property
-    def at(self) -> "At":
+    def at(self) -> At:
         """Places in the node: ``x.at[key].set(value)`` and ``x.at[key].add(value)`` make new nodes."""
         return At(self)
 
     @property
-    def T(self) -> "Node":  # NumPy's name
+    def T(self) -> Node:  # NumPy's name
         """The node with its dimensions in reverse order."""
         return above.function("core.transpose")(self)
 
-    def reshape(self, *shape: Any) -> "Node":
+    def reshape(self, *shape: Any) -> Node:
         """Return the node in another shape; one size may be -1."""
         listed = len(shape) == 1 and isinstance(shape[0], Sequence)
         return above.function("core.reshape")(self, shape[0] if listed else shape)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return the sum over `axis`."""
         return above.function("core.reduce_sum")(self, axis, keepdims)
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return the mean over `axis`."""
         return above.function("core.reduce_mean")(self, axis, keepdims)
 
-    def prod(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return the product over `axis`."""
         return above.function("core.reduce_prod")(self, axis, keepdims)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def max(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return the greatest element over `axis`."""
         return above.function("core.reduce_max")(self, axis, keepdims)
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def min(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return the least element over `axis`."""
         return above.function("core.reduce_min")(self, axis, keepdims)
 
-    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> "Node":
+    @guarded
+    def var(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Node:
         """Return the variance over `axis`."""
         return above.function("core.reduce_variance")(self, axis, keepdims, ddof)
 
-    def std(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> "Node":
+    @guarded
+    def std(self, axis: Any = None, keepdims: bool = False, ddof: int = 0) -> Node:
         """Return the standard deviation over `axis`."""
         return above.function("core.reduce_std")(self, axis, keepdims, ddof)
 
-    def any(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def any(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return whether any boolean over `axis` is true."""
         return above.function("core.reduce_any")(self, axis, keepdims)
 
-    def all(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def all(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return whether all booleans over `axis` are true."""
         return above.function("core.reduce_all")(self, axis, keepdims)
 
-    def argmax(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def argmax(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return where the greatest element is along `axis`, flattened by default."""
         return above.function("core.argmax")(self, axis, keepdims)
 
-    def argmin(self, axis: Any = None, keepdims: bool = False) -> "Node":
+    @guarded
+    def argmin(self, axis: Any = None, keepdims: bool = False) -> Node:
         """Return where the least element is along `axis`, flattened by default."""
         return above.function("core.argmin")(self, axis, keepdims)
 
-    def cumsum(self, axis: Any = None) -> "Node":
+    @guarded
+    def cumsum(self, axis: Any = None) -> Node:
         """Return the sums up to each element along `axis`, flattened by default."""
         return above.function("core.cumsum")(self, axis)
 
-    def astype(self, dtype: DtypeLike) -> "Node":
+    @guarded
+    def astype(self, dtype: DtypeLike) -> Node:
         """Return the node in another dtype, itself where it has that one already."""
         return above.function("core.cast")(self, dtype)
 
@@ -459,7 +477,7 @@ class At:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def __getitem__(self, key: Any) -> "Place":
+    def __getitem__(self, key: Any) -> Place:
         return Place(self._node, key)
 
 
@@ -485,7 +503,7 @@ class Update(NamedTuple):
     """`variable` takes `value` when the call that holds this runs; `order` settles who comes first."""
 
     order: int
-    variable: "Variable"
+    variable: Variable
     value: Node
 
 
@@ -512,7 +530,7 @@ class Call:
     )
 
     def __init__(
-        self, graph: "Graph", op: Op, inputs: tuple[Node, ...], specs: Specs, name: str, source: Source | None
+        self, graph: Graph, op: Op, inputs: tuple[Node, ...], specs: Specs, name: str, source: Source | None
     ) -> None:
         self.graph = graph
         self.op = op

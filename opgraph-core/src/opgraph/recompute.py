@@ -1,16 +1,20 @@
 """Recomputation: values that a gradient needs, computed again rather than kept."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
 from opgraph.ambient import at_source, recompute_region
 from opgraph.node import Call, Node
+from opgraph.signatures import guarded
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+@guarded
 def checkpoint(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Return `function` changed so that gradients compute again what it computes in between.
 

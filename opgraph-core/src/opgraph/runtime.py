@@ -1,5 +1,7 @@
 """Execution: feeds in, values out."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import os
@@ -23,6 +25,7 @@ from opgraph.passes import GRAPH_PASSES, PLAN_PASSES
 from opgraph.passes.bind import Layout
 from opgraph.passes.blocks import TILE
 from opgraph.registry import default_kernels, get_kernels
+from opgraph.signatures import guarded
 from opgraph.threads import available_cores
 from opgraph.variable import Variable
 
@@ -126,6 +129,7 @@ class RunTime:
     def run(self, fetches: Node, feeds: Mapping[Any, Any] | None = None) -> Array: ...
     @overload
     def run(self, fetches: Sequence[Node], feeds: Mapping[Any, Any] | None = None) -> list[Array]: ...
+    @guarded
     def run(self, fetches: Node | Sequence[Node], feeds: Mapping[Any, Any] | None = None) -> Array | list[Array]:
         """Return the values of `fetches`, an array for a node and a list for a sequence.
 
@@ -164,12 +168,13 @@ class RunTime:
             values = executable.run(arrays, next(self._steps))
         return values[0] if isinstance(fetches, Node) else values
 
+    @guarded
     def compile(
         self,
         inputs: Sequence[Placeholder] | None,
         fetches: Sequence[Node],
         updates: Mapping[Variable, NodeLike] | None = None,
-    ) -> "Program":
+    ) -> Program:
         """Return a `Program` that takes the values of `inputs` and returns those of `fetches`.
 
         Parameters
@@ -201,6 +206,7 @@ class RunTime:
                 raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
         return program
 
+    @guarded
     def forward(self, node: Node, feed_dict: Mapping[Any, Any] | None = None) -> Array:
         """Return the value of `node`, and remember it; see `Node.forward`."""
         with placing("forward", user_source()):
@@ -215,6 +221,7 @@ class RunTime:
             cycle.computed(node, value)
         return value
 
+    @guarded
     def backward(
         self,
         node: Node,
@@ -241,16 +248,19 @@ class RunTime:
             cycle.computed(node, value)
             cycle.backward = dict(zip(found.names, gradients, strict=True))
 
+    @guarded
     def get_fwval(self, name: str) -> Array:
         """Return the value, in the present cycle or the last run, of a node that `forward` computed or that was fed."""
         with placing("get_fwval", user_source()):
             return named(self._record().forward, name, "value")
 
+    @guarded
     def get_bwval(self, name: str) -> Array:
         """Return the gradient that the last `backward`, in the present cycle where one is open, left for a node."""
         with placing("get_bwval", user_source()):
             return named(self._record().backward, name, "gradient")
 
+    @guarded
     def stop_grad(self, node: Node) -> None:
         """Let `backward` and optimizers carry no gradient through `node`, until the cycle ends or `reset`."""
         with placing("stop_grad", user_source()):
@@ -267,7 +277,8 @@ class RunTime:
         return list(self._stopped().values())
 
     @contextlib.contextmanager
-    def forward_backward_cycle(self, grad_stopped_nodes: Iterable[Node] | None = None) -> Iterator["RunTime"]:
+    @guarded
+    def forward_backward_cycle(self, grad_stopped_nodes: Iterable[Node] | None = None) -> Iterator[RunTime]:
         """Make one step of all feed-and-run calls in a ``with``: `forward`, `backward`, and those of optimizers.
 
         They share their feeds and random numbers, compute a value once, and see the variables as they were
@@ -404,6 +415,7 @@ class Program:
         self.variables = executable.variables
         self.inputs = self.placeholders if inputs is None else tuple(inputs)
 
+    @guarded
     def __call__(self, *values: Any) -> list[Array]:
         """Run on the values of the inputs; returns fresh arrays and raises what `RunTime.run` does."""
         if len(values) != len(self.inputs):
@@ -414,6 +426,7 @@ class Program:
         given = {p: fed(p, value) for p, value in zip(self.inputs, values, strict=True)}
         return self._executable.run([given[p] for p in self.placeholders], next(self._runtime._steps))
 
+    @guarded
     def feed(self, feed_dict: Mapping[Any, Any] | None = None) -> list[Array]:
         """Run on values by placeholder, as part of the run time's cycle where one is open.
 

@@ -4,6 +4,8 @@ All take nodes and return nodes. A derivative by a complex value is one by its r
 the inner product Re(sum(conj(a) * b)).
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, overload
@@ -19,6 +21,7 @@ from opgraph.node import Node, NodeLike, describe
 from opgraph.op import Array
 from opgraph.ops.join import stack
 from opgraph.ops.shape import reshape
+from opgraph.signatures import guarded
 from opgraph.spec import known_shape
 
 Several = Sequence[Node]
@@ -42,6 +45,7 @@ def value_and_grad(
     stopped: Iterable[Node] = (),
     unconnected: Unconnected = "raise",
 ) -> tuple[Node, list[Node]]: ...
+@guarded
 def value_and_grad(
     y: Node,
     xs: Node | Several,
@@ -58,6 +62,7 @@ def value_and_grad(
 def vjp(ys: Node | Several, xs: Node, cotangents: NodeLike | Sequence[NodeLike]) -> Node: ...
 @overload
 def vjp(ys: Node | Several, xs: Several, cotangents: NodeLike | Sequence[NodeLike]) -> list[Node]: ...
+@guarded
 def vjp(ys: Node | Several, xs: Node | Several, cotangents: NodeLike | Sequence[NodeLike]) -> Node | list[Node]:
     """Return the product of cotangents with the Jacobian of `ys` by `xs`: transposed(J) @ cotangents.
 
@@ -89,6 +94,7 @@ def vjp(ys: Node | Several, xs: Node | Several, cotangents: NodeLike | Sequence[
 def jvp(ys: Node, xs: Node | Several, tangents: NodeLike | Sequence[NodeLike]) -> Node: ...
 @overload
 def jvp(ys: Several, xs: Node | Several, tangents: NodeLike | Sequence[NodeLike]) -> list[Node]: ...
+@guarded
 def jvp(ys: Node | Several, xs: Node | Several, tangents: NodeLike | Sequence[NodeLike]) -> Node | list[Node]:
     """Return the product of the Jacobian of `ys` by `xs` with tangents: the derivative along a direction, J @ tangents.
 
@@ -127,6 +133,7 @@ def jvp(ys: Node | Several, xs: Node | Several, tangents: NodeLike | Sequence[No
 def hvp(y: Node, xs: Node, vectors: NodeLike) -> Node: ...
 @overload
 def hvp(y: Node, xs: Several, vectors: Sequence[NodeLike]) -> list[Node]: ...
+@guarded
 def hvp(y: Node, xs: Node | Several, vectors: NodeLike | Sequence[NodeLike]) -> Node | list[Node]:
     """Return the product of the Hessian of a real scalar `y` by `xs` with vectors, without forming the Hessian.
 
@@ -160,6 +167,7 @@ def hvp(y: Node, xs: Node | Several, vectors: NodeLike | Sequence[NodeLike]) -> 
 def jacobian(y: Node, xs: Node) -> Node: ...
 @overload
 def jacobian(y: Node, xs: Several) -> list[Node]: ...
+@guarded
 def jacobian(y: Node, xs: Node | Several) -> Node | list[Node]:
     """Return the derivatives of each element of `y` by each element of `xs`.
 
@@ -195,6 +203,7 @@ def jacobian(y: Node, xs: Node | Several) -> Node | list[Node]:
 def hessian(y: Node, xs: Node) -> Node: ...
 @overload
 def hessian(y: Node, xs: Several) -> list[list[Node]]: ...
+@guarded
 def hessian(y: Node, xs: Node | Several) -> Node | list[list[Node]]:
     """Return the second derivatives of a real scalar `y` by each two elements of `xs`.
 

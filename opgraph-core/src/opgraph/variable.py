@@ -1,5 +1,7 @@
 """Variables: values that persist from run to run, and the memory that holds them."""
 
+from __future__ import annotations
+
 import collections
 import itertools
 import operator
@@ -15,6 +17,7 @@ from opgraph.convert import to_array
 from opgraph.errors import ArgumentError, OpgraphError, ShapeError, Source, UninitializedError, placing, user_source
 from opgraph.node import Node, NodeLike, describe, next_serial
 from opgraph.op import Array, Rng
+from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
 
 
@@ -71,7 +74,7 @@ class Variable(Node):
     kind = "variable"
 
     initializer: Initializer | None
-    slots: "Slots"
+    slots: Slots
 
     def __init__(
         self,
@@ -127,7 +130,7 @@ class Variable(Node):
             self.storage.array[...] = array
             self.storage.initialized = True
 
-    def initialize(self, value: ArrayLike | None = None, rng: "Rng | None" = None) -> None:
+    def initialize(self, value: ArrayLike | None = None, rng: Rng | None = None) -> None:
         """Copy in `value`, or what the initializer makes with `rng`.
 
         A variable that was made from a value, and so has no initializer, keeps the one it has.
@@ -157,6 +160,7 @@ class Variable(Node):
         return array
 
 
+@guarded
 def variable(
     shape: ShapeLike,
     initializer: Initializer,

@@ -1,5 +1,7 @@
 """Gradients of a loss by variable, and what is done to them before an optimizer takes them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -9,7 +11,7 @@ from opgraph_nn._checks import check_number
 _Key = TypeVar("_Key")
 
 
-@og.placed
+@og.guarded
 def gradients(loss: og.Node, variables: Iterable[og.Variable] | None = None) -> dict[og.Variable, og.Node]:
     """Return the gradient of the sum of `loss` by variable, for ``Optimizer.updates``.
 
@@ -29,7 +31,7 @@ def gradients(loss: og.Node, variables: Iterable[og.Variable] | None = None) -> 
     return find_gradients(loss, variables)
 
 
-@og.placed
+@og.guarded
 def clip_by_value(gradients: Mapping[_Key, og.Node], low: float, high: float) -> dict[_Key, og.Node]:
     """Return `gradients` with each element moved into the interval from `low` to `high`; NaN stays.
 
@@ -43,7 +45,7 @@ def clip_by_value(gradients: Mapping[_Key, og.Node], low: float, high: float) ->
     return {key: og.clip(g, low, high) for key, g in gradients.items()}
 
 
-@og.placed
+@og.guarded
 def clip_by_global_norm(gradients: Mapping[_Key, og.Node], max_norm: float) -> dict[_Key, og.Node]:
     """Return `gradients` scaled down together where their `global_norm` exceeds `max_norm`.
 

@@ -5,6 +5,8 @@
 that were clipped, or come from elsewhere.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ Gradients = Mapping[og.Variable, og.Node]
 Updates = dict[og.Variable, og.Node]
 
 
+@og.guarded
 @dataclass(frozen=True, eq=False)
 class SGD(Optimizer):
     """Stochastic gradient descent: w -= learning_rate * g.
@@ -77,6 +80,7 @@ class SGD(Optimizer):
         return updates
 
 
+@og.guarded
 class Momentum(SGD):
     """`SGD` with a momentum, which is 0.9 unless given."""
 
@@ -84,6 +88,7 @@ class Momentum(SGD):
         super().__init__(learning_rate, momentum, nesterov)
 
 
+@og.guarded
 class Nesterov(SGD):
     """`SGD` with Nesterov's momentum, which is 0.9 unless given."""
 
@@ -91,6 +96,7 @@ class Nesterov(SGD):
         super().__init__(learning_rate, momentum, nesterov=True)
 
 
+@og.guarded
 @dataclass(frozen=True, eq=False)
 class RMSProp(Optimizer):
     """RMSProp: steps by the gradient over the root of the mean of its squares.
@@ -142,6 +148,7 @@ class RMSProp(Optimizer):
         return updates
 
 
+@og.guarded
 @dataclass(frozen=True, eq=False)
 class Adagrad(Optimizer):
     """Adagrad: steps by the gradient over the root of the sum of all its squares.
@@ -173,6 +180,7 @@ class Adagrad(Optimizer):
         return updates
 
 
+@og.guarded
 @dataclass(frozen=True, eq=False)
 class Adam(Optimizer):
     """Adam: steps by the first moment of the gradients over the root of the second.
@@ -221,6 +229,7 @@ class Adam(Optimizer):
         return m / (og.sqrt(v) / og.cast(root, v.dtype) + self.epsilon) * og.cast(rate, m.dtype)
 
 
+@og.guarded
 @dataclass(frozen=True, eq=False)
 class AdamW(Adam):
     """`Adam` with decoupled weight decay: w loses learning_rate * weight_decay * w besides.
@@ -249,6 +258,7 @@ class AdamW(Adam):
         return super()._change(w, m, v, rate, root) + decay
 
 
+@og.guarded
 class GradientDescentOptimizer(SGD):
     """`SGD` by the name and signature of the Graph/RunTime framework."""
 
@@ -258,6 +268,7 @@ class GradientDescentOptimizer(SGD):
         super().__init__(alpha)
 
 
+@og.guarded
 class RMSPropOptimizer(RMSProp):
     """`RMSProp` by the name and signature of the Graph/RunTime framework."""
 
@@ -269,6 +280,7 @@ class RMSPropOptimizer(RMSProp):
         super().__init__(alpha, rho, momentum, epsilon)
 
 
+@og.guarded
 class AdamOptimizer(Adam):
     """`Adam` by the name, signature and formula of the Graph/RunTime framework.
 

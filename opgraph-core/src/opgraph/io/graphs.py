@@ -1,5 +1,7 @@
 """Whole graphs, saved and loaded: structure, attributes, values."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 
 from opgraph.errors import FileError, GraphError, placing, user_source
@@ -9,12 +11,14 @@ from opgraph.io.encode import encode
 from opgraph.io.files import StrPath, reading, with_suffix, write_file
 from opgraph.node import Node, NodeLike, describe
 from opgraph.op import Array
+from opgraph.signatures import guarded
 from opgraph.variable import Variable
 
 SUFFIX = ".opgraph"
 DOCUMENT = "graph.json"
 
 
+@guarded
 def save_graph(
     path: StrPath,
     fetches: Node | Iterable[Node] | Mapping[str, Node],
@@ -66,6 +70,7 @@ def save_graph(
     return target
 
 
+@guarded
 def load_graph(path: StrPath) -> LoadedGraph:
     """Return a graph from a file that `save_graph` wrote, in a new `Graph`, with the names of its nodes.
 

@@ -1,5 +1,7 @@
 """The values of a graph's variables, saved and loaded by name."""
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -10,6 +12,7 @@ from opgraph.errors import GraphError, placing, user_source
 from opgraph.graph import Graph
 from opgraph.io.files import StrPath, reading, with_suffix, write_file
 from opgraph.op import Array
+from opgraph.signatures import guarded
 from opgraph.spec import known_shape
 from opgraph.variable import Variable, uninitialized
 
@@ -36,7 +39,7 @@ class Values(Protocol):
     def names(self) -> Collection[str]:
         """The names of the values."""
 
-    def header(self, name: str) -> "Header":
+    def header(self, name: str) -> Header:
         """Return shape and dtype of a value, without reading it."""
 
     def read(self, name: str) -> Array:
@@ -53,6 +56,7 @@ class Format(Protocol):
         """Open a file for reading its values."""
 
 
+@guarded
 def save_variables(path: StrPath, graph: Graph | None = None, slots: bool = True) -> str:
     """Write the values of all variables of a graph to a file, keyed by name.
 
@@ -100,6 +104,7 @@ def save_variables(path: StrPath, graph: Graph | None = None, slots: bool = True
     return target
 
 
+@guarded
 def load_variables(path: StrPath, graph: Graph | None = None, strict: bool = True) -> Unmatched:
     """Give the variables of a graph the values in a file, by name: all of them, or none where one does not fit.
 

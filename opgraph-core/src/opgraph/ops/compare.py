@@ -1,5 +1,7 @@
 """What gives booleans, what joins them, and the choice between two values by one."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any, ClassVar
 

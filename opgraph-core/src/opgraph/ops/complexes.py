@@ -5,6 +5,8 @@ PyTorch. So the cotangent of the input of a holomorphic f is g times the conjuga
 real input is the real part of what arrives.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any, Protocol
 

@@ -1,5 +1,7 @@
 """Values made from little: ranges, identity matrices, values in the shape of another, one-hot codes."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any, SupportsIndex
@@ -9,12 +11,13 @@ import numpy as np
 from opgraph.ambient import get_default_graph
 from opgraph.build import apply, as_node, graph_of
 from opgraph.convert import natural_array, to_array
-from opgraph.doors import front_door_for, make_op, placed
+from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError
 from opgraph.graph import constant_in
 from opgraph.node import Constant, Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import broadcast_like
+from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, normalize_axis
 
 
@@ -101,7 +104,7 @@ def one_hot(indices: NodeLike, depth: int, dtype: DtypeLike = None, axis: Suppor
     return apply(op, node)
 
 
-@placed
+@guarded
 def zeros_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     """Return zeros in the run-time shape of `x`, whose values are not computed for it.
 
@@ -114,7 +117,7 @@ def zeros_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     return _filled(np.zeros((), like.dtype if dtype is None else as_dtype(dtype)), like)
 
 
-@placed
+@guarded
 def ones_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     """Return ones in the run-time shape of `x`, whose values are not computed for it.
 
@@ -127,7 +130,7 @@ def ones_like(x: NodeLike, dtype: DtypeLike = None) -> Node:
     return _filled(np.ones((), like.dtype if dtype is None else as_dtype(dtype)), like)
 
 
-@placed
+@guarded
 def full_like(x: NodeLike, value: NodeLike, dtype: DtypeLike = None) -> Node:
     """Return `value` in the run-time shape of `x`, whose values are not computed for it.
 
@@ -156,7 +159,7 @@ def _filled(value: Array, like: Node) -> Node:
     return broadcast_like(constant_in(like.graph, value), like)
 
 
-@placed
+@guarded
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: DtypeLike = None) -> Constant:
     """Return the numbers from `start` to before `stop`, `step` apart, as a constant: () -> (n,).
 
@@ -187,7 +190,7 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Dtyp
     return _constant(values, default if dtype is None else as_dtype(dtype))
 
 
-@placed
+@guarded
 def linspace(
     start: float, stop: float, num: SupportsIndex = 50, endpoint: bool = True, dtype: DtypeLike = None
 ) -> Constant:
@@ -214,7 +217,7 @@ def linspace(
     return _constant(values, get_default_dtype() if dtype is None else as_dtype(dtype))
 
 
-@placed
+@guarded
 def eye(n: SupportsIndex, m: SupportsIndex | None = None, k: SupportsIndex = 0, dtype: DtypeLike = None) -> Constant:
     """Return an n by m matrix with ones on its diagonal `k`, zeros elsewhere, as a constant: () -> (n, m).
 

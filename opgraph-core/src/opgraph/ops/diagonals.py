@@ -1,15 +1,18 @@
 """Diagonals and triangles of matrices, taken and made."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np
 
 from opgraph.build import apply, as_node
-from opgraph.doors import front_door_for, make_op, placed
+from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.reduce import reduce_sum
+from opgraph.signatures import guarded
 from opgraph.spec import Shape, Spec, normalize_axis
 
 
@@ -233,7 +236,7 @@ def diag(x: NodeLike, k: int = 0) -> Node:
     return diagonal(node, k) if node.ndim == 2 else apply(make_op(Diag, k=k), node)
 
 
-@placed
+@guarded
 def trace(x: NodeLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
     """Sum the diagonals that two dimensions span: (m, n) -> ().
 

@@ -1,5 +1,7 @@
 """Einstein summation, and the gradient of everything that can be written as one."""
 
+from __future__ import annotations
+
 import functools
 import string
 from collections.abc import Iterable, Sequence

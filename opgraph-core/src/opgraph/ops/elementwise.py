@@ -1,5 +1,7 @@
 """Functions of one operand, element by element: exponentials, logarithms and roots; and casts."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from typing import Any, ClassVar

@@ -4,13 +4,15 @@ To pick from places and to add to them are each other's gradients. Where a place
 stays, and it alone has a gradient.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 
 from opgraph.build import apply, as_node, as_node_fitting, describe_inputs, graph_of, promote
-from opgraph.doors import front_door_for, make_op, placed
+from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, OpgraphError, ShapeError
 from opgraph.graph import Graph
 from opgraph.node import Node, NodeLike
@@ -28,6 +30,7 @@ from opgraph.ops.keys import (
     parse_key,
 )
 from opgraph.ops.like import BroadcastLike, sum_to
+from opgraph.signatures import guarded
 from opgraph.spec import Shape, Spec, check_broadcasts, known_shape, listed_axes, normalize_axis, widened
 
 
@@ -357,7 +360,7 @@ def set_at(x: NodeLike, key: Any, v: NodeLike) -> Node:
     return _changed(SetAt, x, key, v)
 
 
-@placed
+@guarded
 def gather(x: NodeLike, indices: NodeLike, axis: SupportsIndex = 0) -> Node:
     """Take elements along `axis`: (…, n, …), indices (k, l) -> (…, k, l, …), as ``numpy.take`` does.
 
@@ -378,7 +381,7 @@ def gather(x: NodeLike, indices: NodeLike, axis: SupportsIndex = 0) -> Node:
     return _built(make_op(GetItem, key=key), node, *index)
 
 
-@placed
+@guarded
 def scatter_add(x: NodeLike, indices: NodeLike, updates: NodeLike, axis: SupportsIndex = 0) -> Node:
     """Return `x` with `updates` added at `indices` along `axis`; an index that comes twice adds twice.
 

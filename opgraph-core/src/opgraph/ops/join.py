@@ -1,5 +1,7 @@
 """Values joined along an axis, and taken apart again: each way is the other's gradient."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex

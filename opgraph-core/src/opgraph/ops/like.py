@@ -3,6 +3,8 @@
 `sum_to` and `broadcast_like` are each other's gradients; all read `like` for its shape alone.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 

@@ -1,5 +1,7 @@
 """Products of matrices and tensors."""
 
+from __future__ import annotations
+
 import string
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex
@@ -17,6 +19,7 @@ from opgraph.ops.complexes import conj
 from opgraph.ops.einsums import einsum_cotangents, einsum_like, fill, product_dtype
 from opgraph.ops.like import sum_to
 from opgraph.ops.shape import expand_dims, reshape, transpose
+from opgraph.signatures import guarded
 from opgraph.spec import Spec, broadcast_shapes, listed_axes, normalize_axes
 
 
@@ -180,6 +183,7 @@ def matmul(x: NodeLike, y: NodeLike) -> Node:
     return apply(Matmul(), *promote(x, y, what="matmul"))
 
 
+@guarded
 def dot(x: NodeLike, y: NodeLike) -> Node:
     """Sum products over the last dimension of `x` and the last but one of `y`: (…, m, k), (…, k, n) -> (…, m, …, n).
 
@@ -201,6 +205,7 @@ def dot(x: NodeLike, y: NodeLike) -> Node:
     return tensordot(x, y, (-1, -2 if y.ndim > 1 else 0))
 
 
+@guarded
 def inner(x: NodeLike, y: NodeLike) -> Node:
     """Sum products over the last dimensions: (…, k), (…, k) -> (…, …), without conjugation.
 
@@ -217,6 +222,7 @@ def inner(x: NodeLike, y: NodeLike) -> Node:
     return multiply(x, y) if x.ndim == 0 or y.ndim == 0 else tensordot(x, y, (-1, -1))
 
 
+@guarded
 def outer(x: NodeLike, y: NodeLike) -> Node:
     """Multiply each element of `x` with each of `y`: (m,), (n,) -> (m, n), without conjugation.
 

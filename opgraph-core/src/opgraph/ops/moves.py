@@ -1,5 +1,7 @@
 """Elements moved along axes: flips and rolls."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex

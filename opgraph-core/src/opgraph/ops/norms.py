@@ -1,5 +1,7 @@
 """Norms of tensors, without overflow, and with a gradient at zero."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 

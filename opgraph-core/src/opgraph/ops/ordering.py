@@ -3,6 +3,8 @@
 NaN wins both extremes, as in NumPy. In an order it is the greatest: last where that is ascending, first where not.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from typing import ClassVar, Literal, SupportsIndex

@@ -1,5 +1,7 @@
 """Values with a border around them: of a constant, or of what lies inside."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeAlias, get_args
 

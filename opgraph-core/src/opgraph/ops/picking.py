@@ -1,5 +1,7 @@
 """Elements picked along an axis by their places, and added up there."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from typing import SupportsIndex

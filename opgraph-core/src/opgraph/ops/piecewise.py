@@ -1,5 +1,7 @@
 """Functions with kinks and steps: extremes, limits, magnitude and sign, rounding."""
 
+from __future__ import annotations
+
 import builtins
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -7,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from opgraph.build import apply, as_node, promote
-from opgraph.doors import front_door, front_door_for, make_op, placed
+from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
 from opgraph.ops.arithmetic import Binary, Choosy, divide_or_zero, single_samples
 from opgraph.ops.compare import equal, greater, less, where
 from opgraph.ops.complexes import Unary, conj, real
+from opgraph.signatures import guarded
 from opgraph.spec import real_dtype
 
 
@@ -89,7 +92,7 @@ class AtMost(Extreme, name="core._at_most"):
         return (where(above, 0, g), where(above, g, 0))
 
 
-@placed
+@guarded
 def clip(x: NodeLike, low: NodeLike | None = None, high: NodeLike | None = None) -> Node:
     """Limit each element to what lies from `low` to `high`. All three broadcast; NaN stays NaN.
 

@@ -1,5 +1,7 @@
 """Powers: of any exponent, and the two that have a kernel of their own."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Any
 

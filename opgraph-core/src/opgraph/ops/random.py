@@ -4,6 +4,8 @@ A draw reads a key, whose value is another one in every run and the same all thr
 computes forward and backward sees one draw, whatever else is fetched.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsIndex, TypeGuard
 
@@ -11,7 +13,6 @@ import numpy as np
 
 from opgraph.build import apply, graph_of
 from opgraph.convert import to_array
-from opgraph.doors import placed
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.graph import constant_in, random_key
 from opgraph.node import Node, NodeLike
@@ -20,6 +21,7 @@ from opgraph.ops.arithmetic import add, multiply, subtract
 from opgraph.ops.compare import less
 from opgraph.ops.elementwise import cast
 from opgraph.ops.like import broadcast_like
+from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, Spec, as_dtype, get_default_dtype, known_shape, promote_dtypes
 
 
@@ -87,7 +89,7 @@ class StandardUniform(StandardDraw, name="core._standard_uniform"):
             np.divide(drawn, 2048, out=outs[0], casting="same_kind")
 
 
-@placed
+@guarded
 def random_normal(
     shape: SupportsIndex | Sequence[SupportsIndex] | None = None,
     mean: NodeLike = 0.0,
@@ -129,7 +131,7 @@ def random_normal(
     return _affine(draw, stddev, mean)
 
 
-@placed
+@guarded
 def random_uniform(
     shape: SupportsIndex | Sequence[SupportsIndex] | None = None,
     minval: NodeLike = 0.0,
@@ -167,7 +169,7 @@ def random_uniform(
     return _affine(draw, subtract(_parameter(maxval, draw), _parameter(minval, draw)), minval)
 
 
-@placed
+@guarded
 def random_bernoulli(
     shape: SupportsIndex | Sequence[SupportsIndex] | None = None,
     p: NodeLike = 0.5,

@@ -1,5 +1,7 @@
 """Reductions over axes."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -19,6 +21,7 @@ from opgraph.ops.ordering import check_not_empty, distinct
 from opgraph.ops.piecewise import maximum
 from opgraph.ops.scans import ProductBefore
 from opgraph.ops.shape import expand_dims
+from opgraph.signatures import guarded
 from opgraph.spec import Axes, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape, wide_dtype, widened
 
 
@@ -526,6 +529,7 @@ def reduce_logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> 
     return _reduced(ReduceLogSumExp, x, axis, keepdims)
 
 
+@guarded
 def logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """Take log(sum(exp(x))) over `axis`: `reduce_logsumexp`, by the name that it has elsewhere."""
     (node,) = promote(x, floating=True, what="logsumexp")

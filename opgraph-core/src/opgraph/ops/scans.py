@@ -1,5 +1,7 @@
 """What runs along an axis: sums up to each element, products before it, and linear recurrences."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import SupportsIndex
 

@@ -1,5 +1,7 @@
 """Ops that change a value's shape; most are views."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
@@ -7,11 +9,12 @@ from typing import SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, as_node
-from opgraph.doors import front_door_for, make_op, placed
+from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import reshape_like, sum_to
+from opgraph.signatures import guarded
 from opgraph.spec import Axes, Shape, check_broadcasts, listed_axes, normalize_axes, normalize_axis
 
 
@@ -245,7 +248,7 @@ def transpose(x: NodeLike, axes: Sequence[SupportsIndex] | None = None) -> Node:
     return apply(make_op(Transpose, axes=axes), as_node(x))
 
 
-@placed
+@guarded
 def swapaxes(x: NodeLike, axis1: SupportsIndex, axis2: SupportsIndex) -> Node:
     """Exchange two dimensions, as a view.
 
@@ -261,7 +264,7 @@ def swapaxes(x: NodeLike, axis1: SupportsIndex, axis2: SupportsIndex) -> Node:
     return transpose(node, order)
 
 
-@placed
+@guarded
 def moveaxis(
     x: NodeLike,
     source: SupportsIndex | Sequence[SupportsIndex],

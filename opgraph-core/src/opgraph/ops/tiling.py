@@ -1,5 +1,7 @@
 """Values repeated along their axes, as a whole or each element on its own."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 

@@ -1,5 +1,7 @@
 """Circular and hyperbolic functions, their inverses, and lengths and angles in the plane."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np

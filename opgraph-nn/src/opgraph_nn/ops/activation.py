@@ -1,5 +1,7 @@
 """Activations, element by element."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -276,6 +278,7 @@ def elu(x: og.NodeLike, alpha: float = 1.0) -> og.Node:
     return og.apply(og.make_op(Elu, alpha=alpha), node)
 
 
+@og.guarded
 def selu(x: og.NodeLike) -> og.Node:
     """Scale `elu` so that layers keep mean 0 and variance 1: (…) -> (…).
 
@@ -286,7 +289,7 @@ def selu(x: og.NodeLike) -> og.Node:
     return elu(node, _SELU_ALPHA) * _SELU_SCALE
 
 
-@og.placed
+@og.guarded
 def gelu(x: og.NodeLike, approximate: bool = False) -> og.Node:
     """Weigh each element by the probability that a normal number is less: x * Φ(x): (…) -> (…).
 
@@ -334,6 +337,7 @@ def softplus(x: og.NodeLike, beta: float = 1.0) -> og.Node:
     return og.apply(og.make_op(Softplus, beta=beta), node)
 
 
+@og.guarded
 def log_sigmoid(x: og.NodeLike) -> og.Node:
     """Take the logarithm of the sigmoid: -log(1 + exp(-x)), exact where the sigmoid would round to 0 or 1."""
     (node,) = og.promote(x, floating=True, what="log_sigmoid")

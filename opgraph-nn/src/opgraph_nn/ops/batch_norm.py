@@ -1,5 +1,7 @@
 """Batch normalization, channels last, with moving statistics for inference."""
 
+from __future__ import annotations
+
 import functools
 import math
 import operator
@@ -11,7 +13,7 @@ import opgraph as og
 from opgraph_nn._checks import check_floats, check_number
 
 
-@og.placed
+@og.guarded
 def fused_batch_norm(
     x: og.NodeLike,
     scale: og.NodeLike,

@@ -1,5 +1,7 @@
 """Dropout, with a mask that one run's forward and backward computations share."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np
@@ -8,7 +10,7 @@ import opgraph as og
 from opgraph_nn._checks import check_floats, check_number
 
 
-@og.placed
+@og.guarded
 def dropout(x: og.NodeLike, rate: float, is_training: bool = True) -> og.Node:
     """Zero each element with probability `rate` and scale the others by 1 / (1 - rate): (…) -> (…).
 

@@ -1,5 +1,7 @@
 """Losses of classification: one value for each example, not reduced."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterable
 
@@ -236,7 +238,7 @@ def sparse_softmax_cross_entropy_loss(labels: og.NodeLike, logits: og.NodeLike) 
     return og.apply(SparseSoftmaxCrossEntropyLoss(), numbers, node)
 
 
-@og.placed
+@og.guarded
 def sigmoid_cross_entropy_loss(labels: og.NodeLike, logits: og.NodeLike) -> og.Node:
     """Compare labels with the sigmoid of logits: (…), (…) -> (…), without overflow.
 

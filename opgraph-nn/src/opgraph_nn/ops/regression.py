@@ -1,12 +1,14 @@
 """Losses of regression, the norm that regularizes, and the density that both come from."""
 
+from __future__ import annotations
+
 import math
 
 import opgraph as og
 from opgraph_nn._checks import check_number, float_dtype, paired
 
 
-@og.placed
+@og.guarded
 def mse_loss(predictions: og.NodeLike, targets: og.NodeLike) -> og.Node:
     """Average the squares of the differences: (…), (…) -> ().
 
@@ -27,7 +29,7 @@ def mse_loss(predictions: og.NodeLike, targets: og.NodeLike) -> og.Node:
     return og.cast(og.reduce_mean(og.square(difference)), predictions.dtype)
 
 
-@og.placed
+@og.guarded
 def huber_loss(predictions: og.NodeLike, targets: og.NodeLike, delta: float = 1.0) -> og.Node:
     """Square small differences and grow linearly with large ones: (…), (…) -> (…).
 
@@ -55,7 +57,7 @@ def huber_loss(predictions: og.NodeLike, targets: og.NodeLike, delta: float = 1.
     return clipped * (d - clipped * 0.5)
 
 
-@og.placed
+@og.guarded
 def l2norm(x: og.NodeLike, scalar: og.NodeLike = 1.0) -> og.Node:
     """Take half of the sum of the squares, times `scalar`: (…) -> (). No root is taken.
 
@@ -81,7 +83,7 @@ def l2norm(x: og.NodeLike, scalar: og.NodeLike = 1.0) -> og.Node:
     return og.cast(half * factor, node.dtype)
 
 
-@og.placed
+@og.guarded
 def normal_log_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeLike = 1.0) -> og.Node:
     """Take the logarithm of the normal density at each element: (…) -> (…). All three broadcast.
 
@@ -98,6 +100,7 @@ def normal_log_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeL
     return og.square(z) * -0.5 - og.log(stddev) - 0.5 * math.log(2 * math.pi)
 
 
+@og.guarded
 def normal_density(x: og.NodeLike, mean: og.NodeLike = 0.0, stddev: og.NodeLike = 1.0) -> og.Node:
     """Take the normal density at each element: (…) -> (…). All three broadcast.
 

@@ -1,5 +1,7 @@
 """Softmax along an axis, and its logarithm."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Convolution in two dimensions, its two gradients, and its transpose."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, SupportsIndex, TypeVar
 

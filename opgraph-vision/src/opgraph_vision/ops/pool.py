@@ -1,5 +1,7 @@
 """Pooling in two dimensions: the maximum or the average of each window, or of the whole image."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -328,7 +330,7 @@ def avgpool2d(x: og.NodeLike, kernel_size: Pair, strides: Pair | None = None, pa
     return og.apply(_pooling(AvgPool2D, kernel_size, strides, padding), node)
 
 
-@og.placed
+@og.guarded
 def global_maxpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     """Take each channel's maximum over the image: (N, H, W, C) -> (N, C).
 
@@ -358,7 +360,7 @@ def global_maxpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     return og.reduce_max(node, axis=(1, 2), keepdims=keepdims)
 
 
-@og.placed
+@og.guarded
 def global_avgpool2d(x: og.NodeLike, keepdims: bool = False) -> og.Node:
     """Average each channel over the image: (N, H, W, C) -> (N, C).
 

@@ -1,5 +1,7 @@
 """Images made larger."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 import numpy as np
