@@ -65,3 +65,14 @@ def test_triangles_are_numpy_s_whatever_stands_outside(function, k):
         np.testing.assert_array_equal(run(getattr(og, function)(x, k))[0], getattr(np, function)(x, k))
     booleans = np.ones((2, 3), bool)
     np.testing.assert_array_equal(run(getattr(og, function)(booleans, k))[0], getattr(np, function)(booleans, k))
+
+
+@pytest.mark.parametrize("offset", [2**31, -(2**31) - 1, 2**63, -(2**70)])
+def test_a_diagonal_however_far_outside_is_empty(offset):
+    x = og.placeholder((2, None), dtype=np.float64)
+    data = np.arange(6.0).reshape(2, 3)
+    taken = og.diagonal(x, offset)
+    values = og.RunTime().run([taken, og.trace(x, offset), og.diag(x, offset), og.grad(taken, x)], {x: data})
+    assert [v.shape for v in values] == [(0,), (), (0,), (2, 3)]
+    assert values[1] == 0
+    assert not values[3].any()

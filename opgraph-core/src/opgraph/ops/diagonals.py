@@ -31,11 +31,15 @@ class Diagonal(Op, name="core.diagonal"):
         length = None if m is None or n is None else _diagonal_length(m, n, self.offset)
         return (x.with_shape([*(n for i, n in enumerate(x.shape) if i not in axes), length]),)
 
-    def view(self, ins: Arrays) -> Arrays | None:
-        return (np.diagonal(ins[0], self.offset, self.axis1, self.axis2),)
+    def view(self, ins: Arrays) -> Arrays:
+        (x,) = ins
+        # beyond the last one all are empty, and NumPy takes no offset above 2**31
+        offset = max(-x.shape[self.axis1], min(self.offset, x.shape[self.axis2]))
+        return (np.diagonal(x, offset, self.axis1, self.axis2),)
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
-        np.copyto(outs[0], np.diagonal(ins[0], self.offset, self.axis1, self.axis2))
+        (taken,) = self.view(ins)
+        np.copyto(outs[0], taken)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (apply(DiagonalLike(self.offset, self.axis1, self.axis2), cotangents[0], ins[0]),)
