@@ -14,7 +14,20 @@ def test_ops_lists_what_is_installed(capsys):
     assert "opgraph-core 0.1.0" in out
     assert "core._" not in out
     assert main(["ops", "nothing"]) == 1
-    assert "nothing is installed under 'nothing'" in capsys.readouterr().err
+    assert "opgraph has no 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["where", "core.where"])
+def test_ops_describes_an_op(name, capsys):
+    assert main(["ops", name]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "core.where(condition: NodeLike, x: NodeLike, y: NodeLike) -> Node"
+    assert second.strip().startswith("Choose by a boolean")
+
+
+def test_ops_says_what_an_op_of_another_library_is_called_here(capsys):
+    assert main(["ops", "sum"]) == 1
+    assert "opgraph has no 'sum'; use og.reduce_sum" in capsys.readouterr().err
 
 
 def test_ops_imports_no_package_that_it_lists():

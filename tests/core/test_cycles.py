@@ -148,8 +148,42 @@ def test_a_cycle_is_one_step(rt):
             np.testing.assert_array_equal(rt.get_bwval("x"), 2 * value)
             seen.append(value)
     assert (seen[0] != seen[1]).any()
-    with pytest.raises(og.GraphError, match="no gradient of 'x'"):
+    with pytest.raises(og.GraphError, match="no gradient of 'x' is remembered: the cycle in which .* has ended"):
         rt.get_bwval("x")
+
+
+def test_nodes_serve_as_well_as_names(rt):
+    a, b, c = adding()
+    (c * c).backward({a: np.ones((2, 3)), b: np.zeros((2, 3))})
+    np.testing.assert_array_equal(rt.get_bwval(a), rt.get_bwval("a"))
+    np.testing.assert_array_equal(rt.get_fwval(a), rt.get_fwval("a"))
+    with og.Graph().as_default_graph():
+        other = og.placeholder((2, 3), name="a")
+    for get in (rt.get_bwval, rt.get_fwval):
+        with pytest.raises(og.GraphError, match="placeholder 'a' .* is a node of another graph than what was run"):
+            get(other)
+        with pytest.raises(og.GraphError, match="takes a node or its name, not 3"):
+            get(3)
+
+
+def test_why_there_is_no_gradient(rt):
+    a, b, c = adding()
+    feeds = {a: np.ones((2, 3)), b: np.zeros((2, 3))}
+    with pytest.raises(og.GraphError, match="no gradient of 'a' is remembered: backward was not called"):
+        rt.get_bwval(a)
+    with pytest.raises(
+        og.GraphError, match="no value of 'c' is remembered: forward was not called for it, nor was it fed"
+    ):
+        rt.get_fwval("c")
+    (c * c).backward(feeds, wrt=[a])
+    with pytest.raises(
+        og.GraphError, match="called for multiply .*, which it does not flow into, or which wrt left out"
+    ):
+        rt.get_bwval(b)
+    rt.stop_grad(c)
+    (c * c).backward(feeds)
+    with pytest.raises(og.GraphError, match="which it does not flow into, or only through what stops gradients"):
+        rt.get_bwval(b)
 
 
 def test_updates_fire_once_at_the_end_of_a_cycle(rt):
@@ -408,8 +442,8 @@ def test_a_cycle_names_the_user_s_line(rt):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda rt, x: rt.get_bwval(x), "get_bwval: nodes go by their names here: 'x', its name, for placeholder 'x'"),
-        (lambda rt, x: rt.get_fwval([]), r"get_fwval: nodes go by their names here: not \[\]"),
+        (lambda rt, x: rt.get_bwval(x), "^get_bwval: no gradient of 'x' is remembered"),
+        (lambda rt, x: rt.get_fwval([]), r"^get_fwval: takes a node or its name, not \[\]"),
         (lambda rt, x: rt.backward(x, {x: [1, 2]}, wrt=3), "backward: wrt is a list of nodes, not 3"),
         (lambda rt, x: rt.backward(x, {x: [1, 2]}, wrt="y"), "backward: wrt holds nodes, not 'y'"),
         (lambda rt, x: rt.reset(step=-1), "reset: step is an integer from 0 or None, not -1"),

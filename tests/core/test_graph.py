@@ -362,8 +362,10 @@ def test_an_update_must_fit_its_variable_and_have_something_to_fire_it(graph):
     y = x * 2.0
     with pytest.raises(og.GraphError, match="when=<?placeholder 'x' .* is not computed"):
         graph.add_update(v, y, when=x)
-    with pytest.raises(og.DtypeError, match=r"use \.astype\(float32\)"):
+    with pytest.raises(og.DtypeError, match=r"convert it first, with \.astype\('float32'\)"):
         graph.add_update(v, y.astype(np.float64), when=y)
+    with pytest.raises(og.DtypeError, match="take its real part first, with og.real"):
+        graph.add_update(v, y.astype(np.complex64), when=y)
     with pytest.raises(og.ShapeError, match="does not go into variable 'v'"):
         graph.add_update(v, np.zeros(3), when=y)
     with og.Graph().as_default_graph() as other, pytest.raises(og.GraphError, match="must be nodes of this graph"):

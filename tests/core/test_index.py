@@ -430,3 +430,17 @@ def test_a_key_that_would_need_more_dimensions_than_an_array_has_is_refused_when
     for build in (lambda key: x[key], lambda key: x.at[key].set(1.0), lambda key: x.at[key].add(1.0)):
         with pytest.raises(og.ShapeError, match="71 dimensions are more than the 64"):
             build((None,) * 70)
+
+
+def test_errors_name_what_was_called():
+    x, i = og.placeholder((2, 3), name="x"), og.placeholder((1,), np.int64)
+    with pytest.raises(og.ArgumentError, match="gather: index 7 is out of range for axis 0 with size 2"):
+        og.gather(x, [7])
+    with pytest.raises(og.ArgumentError, match="scatter_add: index 7 is out of range"):
+        og.scatter_add(x, [7], 1.0)
+    with pytest.raises(og.ArgumentError, match="getitem: index 7 is out of range"):
+        x[[7]]
+    late = og.gather(x, i)
+    assert repr(late).startswith("<gather ")
+    with pytest.raises(og.ArgumentError, match="gather: index 9 is out of range"):
+        og.RunTime().run(late, {x: np.ones((2, 3)), i: [9]})

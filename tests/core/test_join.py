@@ -48,9 +48,11 @@ def test_joining_wants_a_sequence_with_something_in_it(join):
     with pytest.raises(og.ArgumentError, match=f"{join.__name__}: there is nothing to join") as caught:
         join([])
     assert "test_join.py" in str(caught.value)
-    for wrong in (fed((2, 3)), 5):
-        with pytest.raises(og.ArgumentError, match=f"{join.__name__}: tensors is a sequence"):
-            join(wrong)
+    x = fed((2, 3))
+    for wrong in ((x,), (5,), (x, x)):
+        hint = rf"{join.__name__}: tensors is a list of tensors, not .*; write og\.{join.__name__}\(\[x, y\]\)"
+        with pytest.raises(og.ArgumentError, match=hint):
+            join(*wrong)
 
 
 def test_scalars_are_stacked_and_not_concatenated():

@@ -259,3 +259,15 @@ def test_what_an_attribute_takes_is_said_in_words(hint, words):
     op_class = type("Wordy", (og.Op,), namespace, name="acme.wordy")
     with pytest.raises(og.ArgumentError, match=f"^acme.wordy: value=1.5: expected {words}"):
         op_class(value=1.5)
+
+
+@pytest.mark.parametrize("call", [lambda op, x: op(factor=3.0), lambda op, x: og.front_door(op)(x, factor=3.0)])
+def test_an_attribute_without_an_annotation_is_told_from_a_mistyped_one(call):
+    class Scale(og.Op, name="test.scale"):
+        factor = 2.0
+
+    message = "test.scale: factor is no attribute of the op without an annotation: factor: float = 2.0"
+    with pytest.raises(og.ArgumentError, match=message) as caught:
+        call(Scale, og.placeholder(()))
+    assert "test_op.py" in str(caught.value)
+    assert Scale() == Scale()

@@ -140,3 +140,9 @@ def test_padding_stays_in_the_graph_of_its_constant():
 def test_a_mode_that_is_an_array_is_refused():
     with pytest.raises(og.ArgumentError, match="pad: mode="):
         og.pad(np.zeros(3), 1, mode=np.array(["edge", "reflect"]))
+
+
+@pytest.mark.parametrize("mode", ["reflect", "symmetric", "edge"])
+def test_errors_of_a_border_name_pad(mode):
+    with pytest.raises(og.ArgumentError, match=r"^pad: paddings .* cannot be negative"):
+        og.pad(og.placeholder((2, 3)), [1, -1], mode=mode)

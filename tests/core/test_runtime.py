@@ -129,7 +129,32 @@ def test_a_missing_feed_is_named():
     x, y = og.placeholder((2,), name="x"), og.placeholder((2,), name="y")
     with pytest.raises(og.FeedError, match=r"no value is fed for placeholder 'y' \(2,\) float32") as caught:
         og.RunTime().run(x + y, {x: [1, 2]})
-    assert "test_runtime.py" in str(caught.value)
+    run, made = caught.value.notes
+    assert run.startswith("run at test_runtime.py:")
+    assert run.endswith("og.RunTime().run(x + y, {x: [1, 2]})")
+    assert made.endswith('x, y = og.placeholder((2,), name="x"), og.placeholder((2,), name="y")')
+
+
+def test_a_feed_that_does_not_fit_cites_the_run_and_the_placeholder():
+    x = og.placeholder((2,), name="x")
+    with pytest.raises(og.ShapeError, match=r"a value of shape \(3,\) does not fit \(2,\)") as caught:
+        og.RunTime().run(x * 2.0, {x: [1, 2, 3]})
+    run, made = caught.value.notes
+    assert run.endswith("og.RunTime().run(x * 2.0, {x: [1, 2, 3]})")
+    assert made.endswith('x = og.placeholder((2,), name="x")')
+
+
+def test_what_is_not_finite_in_a_gradient_is_said_to_be():
+    x = og.placeholder((2,), name="x")
+    y = og.sqrt(x)
+    slope = og.grad(y, x)
+    rt = og.RunTime(check_finite=True)
+    with pytest.raises(og.NonFiniteError, match="in the gradient of sqrt, went infinite in 1 of 2 elements") as caught:
+        rt.run(slope, {x: [1, 0]})
+    assert caught.value.notes[-1].endswith("y = og.sqrt(x)")
+    curve = og.grad(slope, x)
+    with pytest.raises(og.NonFiniteError, match="in the gradient of sqrt, went infinite"):
+        rt.run(curve, {x: [1, 1e-38]})
 
 
 def test_a_feed_that_is_no_placeholder_of_the_graph_is_refused():
@@ -227,9 +252,11 @@ def test_check_finite_names_a_feed_or_variable_that_is_not_finite_to_begin_with(
     x = og.placeholder((2, 2), dtype=np.float64, name="x")
     w = variable([1.0, np.inf], "w")
     rt = og.RunTime(check_finite=True)
-    with pytest.raises(og.NonFiniteError, match=r"placeholder 'x' .* is NaN in 1 of 4 elements, the first at \(1, 0\)"):
+    with pytest.raises(
+        og.NonFiniteError, match=r"placeholder 'x' .* is already NaN in 1 of 4 elements, the first at \(1, 0\)"
+    ):
         rt.run(og.exp(x), {x: [[1.0, 2.0], [np.nan, 3.0]]})
-    with pytest.raises(og.NonFiniteError, match=r"variable 'w' .* is infinite in 1 of 2 elements"):
+    with pytest.raises(og.NonFiniteError, match=r"variable 'w' .* is already infinite in 1 of 2 elements"):
         rt.run(x * w, {x: np.ones((2, 2))})
     assert rt.run(og.count(w)) == 2  # whose values nobody reads
 
@@ -339,7 +366,7 @@ def test_a_program_takes_its_inputs_in_order_and_says_so():
         (lambda x, y, v: ([x, v], [x]), og.FeedError, "inputs are placeholders, not variable 'v'"),
         (lambda x, y, v: ([x, x], [x]), og.FeedError, "placeholder 'x' .* stands twice among the inputs"),
         (lambda x, y, v: ([x], [x], {x: v}), og.GraphError, "updates are keyed by variables, not by placeholder 'x'"),
-        (lambda x, y, v: ([x], [x], {v: x.astype("f8")}), og.DtypeError, r"use \.astype\(float32\)"),
+        (lambda x, y, v: ([x], [x], {v: x.astype("f8")}), og.DtypeError, r"with \.astype\('float32'\)"),
         (lambda x, y, v: ([x], [x], {v: np.ones(3)}), og.ShapeError, "does not go into variable 'v'"),
         (lambda x, y, v: ([x], ["x"]), og.GraphError, "fetches are nodes, not 'x'"),
     ],

@@ -52,6 +52,14 @@ def test_no_signature_is_longer_than_what_one_reads(name):
         (lambda x: og.add(x, x, x), "add: too many positional arguments"),
         (lambda x: og.expand_dims(x, axs=1), "did you mean 'axis'?\n  expand_dims(x: NodeLike, axis: "),
         (lambda x: og.RunTime().run(x, x=1.0), "run: got an unexpected keyword argument 'x'\n  run(fetches: "),
+        (lambda x: og.RunTime(sed=1), "RunTime: got an unexpected keyword argument 'sed'; did you mean 'seed'?"),
+        (lambda x: og.RunTime(x, x, 1, 2, 3, 4, 5), "RunTime: too many positional arguments\n  RunTime(kernels: "),
+        (lambda x: og.Variable(), "Variable: missing a required argument: 'value'"),
+        (lambda x: og.trace(x, axs=1), "trace: got an unexpected keyword argument 'axs'"),
+        (
+            lambda x: x.graph.initialize_variables(var=3),
+            "initialize_variables: got an unexpected keyword argument 'var'",
+        ),
         (lambda x: og.RunTime().compile([x], [x])(1.0, x=1.0), "Program: got an unexpected keyword argument 'x'"),
     ],
 )

@@ -29,7 +29,7 @@ def test_shape_equals_a_plain_tuple_and_slices_to_a_shape():
 
 
 def test_shape_knows_its_number_of_dimensions_and_elements():
-    assert og.Shape(None, 2).ndims == 2
+    assert og.Shape(None, 2).ndims == og.Shape(None, 2).ndim == og.Spec((None, 2), "f4").ndim == 2
     assert og.Shape(None, 2).size is None
     assert og.Shape(3, 2).size == 6
     assert og.Shape().size == 1

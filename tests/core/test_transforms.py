@@ -140,7 +140,9 @@ def test_what_does_not_depend_gives_zeros():
     [
         (lambda x: og.vjp(x, x, [np.ones(2)] * 2), r"vjp: cotangent of shape \(2, 2\) for placeholder 'x'"),
         (lambda x: og.vjp([x, x], x, [np.ones(2)]), "vjp: cotangents must be as many as .*, 2, not 1"),
-        (lambda x: og.jvp(x, x, np.ones(3)), r"jvp: cotangent of shape \(3,\)"),
+        (lambda x: og.jvp(x, x, np.ones(3)), r"jvp: tangent of shape \(3,\) for placeholder 'x'"),
+        (lambda x: og.jvp(og.exp(x), x, np.ones(2) * 1j), "jvp: tangent is complex128 for placeholder 'x'"),
+        (lambda x: og.hvp(og.reduce_sum(x * x), x, np.ones(3)), r"hvp: vector of shape \(3,\) for placeholder 'x'"),
         (lambda x: og.jvp([], x, np.ones(3)), "jvp: ys must hold a node at least"),
         (lambda x: og.vjp("y", x, np.ones(3)), "vjp: ys are nodes, not 'y'"),
         (lambda x: og.hvp(x, x, np.ones(2)), r"hvp: y must be a real scalar, not placeholder 'x' \(2,\)"),

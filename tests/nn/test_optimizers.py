@@ -575,3 +575,34 @@ def test_what_is_no_collection_is_refused(call, message):
     with pytest.raises(og.ArgumentError, match=message) as caught:
         call(optimizers.SGD(0.1), og.Variable(1.0, name="w"))
     assert "at test_optimizers.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: optimizers.Adam(lr=0.1),
+            "Adam: got an unexpected keyword argument 'lr'; did you mean 'learning_rate'?",
+        ),
+        (
+            lambda: optimizers.AdamOptimizer(lr=0.1),
+            "did you mean 'alpha'?\n  AdamOptimizer(alpha: float | Node = 0.001",
+        ),
+        (
+            lambda: optimizers.Momentum(),
+            "Momentum: missing a required argument: 'learning_rate'\n  Momentum(learning_rate",
+        ),
+    ],
+)
+def test_a_wrong_keyword_says_what_there_is(make, message):
+    with pytest.raises(og.ArgumentError) as caught:
+        make()
+    assert message in str(caught.value)
+    assert "at test_optimizers.py" in str(caught.value)
+
+
+def test_a_wrong_call_of_a_method_says_the_user_s_line():
+    w = og.Variable(1.0, name="w")
+    with pytest.raises(og.ArgumentError, match="minimize: got an unexpected keyword argument 'vars'") as caught:
+        optimizers.SGD(0.1).minimize(w * 1.0, vars=[w])
+    assert caught.value.notes[-1].startswith("at test_optimizers.py")

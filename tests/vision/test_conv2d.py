@@ -300,7 +300,12 @@ def test_float32_is_as_near_to_float64_as_rounding_allows():
     ("x", "kernel", "options", "message"),
     [
         ((2, 5, 6, 3), (6, 7, 3, 4), {"padding": "VALID"}, r"conv2d: kernel (6, 7) exceeds image (5, 6); pad x first"),
-        ((None, 5, 6, 3), (4, 1, 2, 7), {}, "conv2d: x has 3 channels, the kernel takes 2"),
+        (
+            (None, 5, 6, 3),
+            (4, 1, 2, 7),
+            {},
+            "conv2d: x (N, height, width, channels) has 3 channels, the kernel takes 2",
+        ),
         ((5, 6, 3), (4, 1, 3, 7), {}, "conv2d: x has shape (5, 6, 3); images are (N, height, width, channels)"),
         ((2, 5, 6, 3), (4, 3, 7), {}, "conv2d: kernel has shape (4, 3, 7); kernels are (height, width, in, out)"),
         ((2, 5, 6, 3), (0, 1, 3, 7), {}, "conv2d: kernel (0, 1) has no elements"),

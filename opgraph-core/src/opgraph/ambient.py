@@ -24,6 +24,7 @@ class Ambient:
     scope: str = ""
     source: Source | None = None
     region: object | None = None
+    gradient_of: str = ""
 
 
 ambient: ContextVar[Ambient] = ContextVar("opgraph_ambient")
@@ -78,11 +79,14 @@ def name_scope(name: str) -> Iterator[str]:
         ambient.reset(token)
 
 
-def at_source(node: "Node | Call", function: Callable[..., _T], *args: Any) -> _T:
-    """Return what `function` returns, having nodes that it makes live in the graph, and name the line, of `node`."""
+def at_source(node: "Node | Call", function: Callable[..., _T], *args: Any, gradient_of: str = "") -> _T:
+    """Return what `function` returns, having nodes that it makes live in the graph, and name the line, of `node`.
+
+    They are known as part of the gradient of an op, `gradient_of`.
+    """
 
     def run() -> _T:
-        ambient.set(Ambient(node.graph, "", node.source))
+        ambient.set(Ambient(node.graph, "", node.source, gradient_of=gradient_of))
         return function(*args)
 
     # in a context of its own, which no interrupt can leave in force

@@ -11,7 +11,7 @@ import numpy as np
 
 from opgraph.ambient import at_source
 from opgraph.build import as_node, describe_inputs
-from opgraph.errors import ArgumentError, GradientError, OpgraphError, placing, user_source
+from opgraph.errors import ArgumentError, GradientError, OpgraphError
 from opgraph.graph import constant_in
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Elementwise
@@ -85,13 +85,12 @@ def grad(
     The gradient of a real y by a complex a + ib is ∂y/∂a + i ∂y/∂b, as in PyTorch: the direction in which y
     rises most.
     """
-    with placing("grad", user_source()):
-        targets = [xs] if isinstance(xs, Node) else _nodes(xs, "xs")
-        if not isinstance(y, Node):
-            raise GradientError(f"y must be a node, not {y!r}")
-        if cotangent is None and y.dtype.kind == "c":
-            raise GradientError(f"{describe(y)} is complex; give its cotangent, or differentiate a real function of it")
-        found = gradients([y], targets, [cotangent], _nodes(stopped, "stopped"), unconnected)
+    targets = [xs] if isinstance(xs, Node) else _nodes(xs, "xs")
+    if not isinstance(y, Node):
+        raise GradientError(f"y must be a node, not {y!r}")
+    if cotangent is None and y.dtype.kind == "c":
+        raise GradientError(f"{describe(y)} is complex; give its cotangent, or differentiate a real function of it")
+    found = gradients([y], targets, [cotangent], _nodes(stopped, "stopped"), unconnected)
     # mypy cannot know that only unconnected="none" puts a None in
     grads = cast_type(list[Node], found)
     return grads[0] if isinstance(xs, Node) else grads
@@ -113,7 +112,7 @@ def gradients(
     calls, reached = _way(xs, ys, barred)
     seeds: dict[Key, Node] = {}
     for y, cotangent in zip(ys, cotangents, strict=True):
-        seed = at_source(y, filled, 1, y) if cotangent is None else at_source(y, _checked_cotangent, y, cotangent)
+        seed = at_source(y, filled, 1, y) if cotangent is None else at_source(y, checked_cotangent, y, cotangent)
         _accumulate(seeds, y, seed)
     found = _backpropagate(seeds, calls, reached, barred)
     missing = {x.identity for x in xs if x.identity not in found}
@@ -197,7 +196,7 @@ def call_vjp(call: Call, cotangents: Sequence[Node | None]) -> tuple[Node | None
             raise GradientError("has no gradient: its op defines no vjp")
         if any(g is not None for g in cotangents[call.visible :]):
             raise GradientError("a hidden output received a cotangent: the vjp of what reads it must return None")
-        return at_source(call, _input_cotangents, call, tuple(cotangents))
+        return at_source(call, _input_cotangents, call, tuple(cotangents), gradient_of=call.gradient_of or call.what)
     except OpgraphError as error:
         if error.notes:
             raise type(error)(f"{error.detail}, in the vjp of {op.short_name()}", *error.notes) from error.__cause__
@@ -241,14 +240,15 @@ def filled(number: int, like: Node) -> Node:
     return one if like.shape == () else broadcast_like(one, like)
 
 
-def _checked_cotangent(y: Node, cotangent: NodeLike) -> Node:
+def checked_cotangent(y: Node, cotangent: NodeLike, what: str = "cotangent") -> Node:
+    """Return `cotangent` as a node that fits `y`; a message calls it `what`."""
     g = as_node(cotangent)
     if g.graph is not y.graph:
-        raise GradientError(f"cotangent {describe(g)} is a node of another graph than {describe(y)}")
+        raise GradientError(f"{what} {describe(g)} is a node of another graph than {describe(y)}")
     if g.dtype.kind == "c" and y.dtype.kind != "c":
-        raise GradientError(f"cotangent is {g.dtype} for {describe(y)}, which is real")
+        raise GradientError(f"{what} is {g.dtype} for {describe(y)}, which is real")
     if not g.shape.compatible_with(y.shape):
-        raise GradientError(f"cotangent of shape {g.shape} for {describe(y)}: the shapes must agree")
+        raise GradientError(f"{what} of shape {g.shape} for {describe(y)}: the shapes must agree")
     return cast(ensure_shape_like(g, y) if None in (*g.shape, *y.shape) else g, y.dtype)
 
 

@@ -12,7 +12,7 @@ from opgraph.errors import ArgumentError, DtypeError, GraphError, KernelError, O
 from opgraph.graph import Graph, constant_in
 from opgraph.node import Call, Node, NodeLike, describe
 from opgraph.op import Array, Op, Specs
-from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, promote_dtypes
+from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, how_to_convert, promote_dtypes
 
 
 def apply(op: Op, *inputs: NodeLike) -> Node:
@@ -38,8 +38,8 @@ def apply_all(op: Op, *inputs: NodeLike) -> tuple[Node, ...]:
     return tuple(call.output(i) for i in range(call.visible))
 
 
-def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
-    """Add one application of `op` to the graph of its inputs."""
+def make_call(op: Op, inputs: Sequence[NodeLike], title: str = "") -> Call:
+    """Add one application of `op` to the graph of its inputs; messages call it `title`, or by the op's name."""
     ambient = get_ambient()
     source = ambient.source or user_source()
     if not isinstance(op, Op):
@@ -55,10 +55,12 @@ def make_call(op: Op, inputs: Sequence[NodeLike]) -> Call:
             raise GraphError("nodes of two graphs; carry values over with .val and set_val, or feed them")
         specs = call_specs(op, nodes)
     except OpgraphError as error:
-        raise error.located(op.short_name(), describe_inputs(op, nodes), source) from error.__cause__
+        raise error.located(title or op.short_name(), describe_inputs(op, nodes), source) from error.__cause__
     local_name = op.name.partition(".")[2].removeprefix("_")
     call = Call(graph, op, nodes, specs, graph.unique_name(local_name), source)
     call.region = ambient.region
+    call.title = title
+    call.gradient_of = ambient.gradient_of
     return call
 
 
@@ -150,7 +152,7 @@ def as_node_fitting(value: NodeLike, dtype: DtypeLike, graph: Graph) -> Node:
     if not isinstance(value, Node):
         return constant_in(graph, to_array(value, wanted))
     if not np.can_cast(value.dtype, wanted, "same_kind"):
-        raise DtypeError(f"{value.dtype} does not go into {wanted}; convert it first, with .astype({wanted})")
+        raise DtypeError(f"{value.dtype} does not go into {wanted}; {how_to_convert(value.dtype, wanted)}")
     return value.astype(wanted)
 
 

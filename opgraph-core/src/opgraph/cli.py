@@ -1,6 +1,7 @@
 """The command line: ``opgraph`` and the subcommands that installed packages add to it."""
 
 import argparse
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -77,19 +78,29 @@ def _register_installed(
 
 
 def _register_ops(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("ops", help="list the installed ops, without importing any")
-    parser.add_argument("namespace", nargs="?", help="list this namespace alone")
+    parser = subparsers.add_parser("ops", help="list the installed ops, without importing any, or describe one")
+    parser.add_argument("name", nargs="?", help="list this namespace alone, or describe the op of this name")
     parser.set_defaults(run=_list_ops)
 
 
 def _list_ops(args: argparse.Namespace) -> int:
     entries = registry.installed()
-    names = [n for n in sorted(entries) if "._" not in n and args.namespace in (None, n.partition(".")[0])]
+    names = [n for n in sorted(entries) if "._" not in n and args.name in (None, n.partition(".")[0])]
     if not names:
-        print(f"opgraph ops: nothing is installed under {args.namespace!r}", file=sys.stderr)
-        return 1
+        found = [
+            name for name in (args.name, *(f"{n}.{args.name}" for n in registry.OWN_DISTRIBUTIONS)) if name in entries
+        ]
+        return _describe_op(found[0] if found else args.name)
     for name in names:
         print(f"{name:34} {' and '.join(f'{e.distribution} {e.version}' for e in entries[name])}")
+    return 0
+
+
+def _describe_op(name: str) -> int:
+    """Print the signature of an op, and the first line of what it says."""
+    function = registry.get_function(name) if "." in name else registry.get_flat(name)
+    print(f"{name}{inspect.signature(function)}")
+    print(f"    {(inspect.getdoc(function) or '').partition(chr(10))[0]}")
     return 0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from opgraph.errors import DtypeError, OpgraphError, ShapeError
 from opgraph.op import Array
-from opgraph.spec import as_dtype, get_default_dtype, promote_dtypes
+from opgraph.spec import as_dtype, get_default_dtype, how_to_convert, promote_dtypes
 
 
 def is_weak(value: Any) -> bool:
@@ -64,7 +64,7 @@ def cast_checked(array: Array, dtype: np.dtype[Any]) -> Array:
     if array.dtype == dtype:
         return array
     if not np.can_cast(array.dtype, dtype, "same_kind") and not _fits_unsigned(array, dtype):
-        raise DtypeError(f"{array.dtype} does not go into {dtype}; convert it first, with .astype({dtype})")
+        raise DtypeError(f"{array.dtype} does not go into {dtype}; {how_to_convert(array.dtype, dtype)}")
     if dtype.kind in "iu" and array.size:
         info = np.iinfo(dtype)
         low, high = array.min(), array.max()

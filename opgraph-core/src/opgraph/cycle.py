@@ -37,6 +37,8 @@ class Cycle:
         self.values: dict[Node | tuple[Call, int], Array] = {}
         self.forward: dict[str, Array] = {}
         self.backward: dict[str, Array] = {}
+        self.differentiated: Node | None = None  # whose gradients these are
+        self.chosen = False  # by `wrt`
         self.firing: dict[object, Node] = {}
         self.pending: dict[Variable, tuple[frozenset[object], Array]] = {}
         # variables for which two runs fired updates of which neither knew the other's
@@ -87,6 +89,11 @@ class Cycle:
                     f"{describe(fired.variable)} takes two different new values in one cycle; end the cycle in between"
                 )
 
+    @property
+    def graphs(self) -> set[Graph]:
+        """The graphs of what was computed."""
+        return {(key if isinstance(key, Node) else key[0]).graph for key in self.values}
+
     def commit(self) -> None:
         """Give the variables their new values, those of each graph at once."""
         graphs: dict[Graph, dict[Variable, Array]] = {}
@@ -105,13 +112,10 @@ def open_cycle(runtime: object) -> Cycle | None:
     return cycle
 
 
-def named(values: Mapping[str, Array], name: str, what: str) -> Array:
-    """Return a copy of the value of that name; raise where there is none."""
-    if not isinstance(name, str):
-        wanted = f"{name.name!r}, its name, for {describe(name)}" if isinstance(name, Node) else f"not {name!r}"
-        raise GraphError(f"nodes go by their names here: {wanted}")
+def named(values: Mapping[str, Array], name: str, what: str, why: str) -> Array:
+    """Return a copy of the value of that name; raise where there is none, and say `why`."""
     if name not in values:
-        raise GraphError(f"no {what} of {name!r} is remembered{did_you_mean(name, values)}")
+        raise GraphError(f"no {what} of {name!r} is remembered: {why}{did_you_mean(name, values)}")
     return values[name].copy()
 
 

@@ -8,7 +8,7 @@ from opgraph.ambient import current_source
 from opgraph.build import apply_all, promote
 from opgraph.errors import ArgumentError, OpgraphError
 from opgraph.node import Node
-from opgraph.op import Elementwise, Op
+from opgraph.op import Elementwise, Op, check_annotated
 from opgraph.signatures import as_written, guarded, wrong_call
 from opgraph.spec import unwrapped
 
@@ -58,6 +58,7 @@ def _generate(op_class: type[Op]) -> FrontDoor:
             try:
                 given = signature.bind(*args, **kwargs).arguments
             except TypeError:
+                check_annotated(op_class, kwargs)
                 raise (wrong_call(function, args, kwargs) or ArgumentError()) from None
             values = [given.pop(name) for name in inputs]
             if variadic:

@@ -219,9 +219,8 @@ def fed_arrays(
             raise FeedError(f"{describe(key)} is a placeholder of another graph")
     missing = [p for p in needed if p not in feeds and p not in known]
     if missing:
-        raise FeedError(f"no value is fed for {', '.join(map(describe, missing))}").located(
-            "run", source=missing[0].source
-        )
+        detail = f"no value is fed for {', '.join(map(describe, missing))}"
+        raise FeedError(detail).located("run", _run_at(), missing[0].source)
     return [fed(p, feeds[p]) if p in feeds else known[p] for p in needed]
 
 
@@ -232,8 +231,15 @@ def fed(placeholder: Placeholder, value: Any) -> Array:
         if not placeholder.shape.compatible_with(array.shape):
             raise ShapeError(f"a value of shape {array.shape} does not fit {placeholder.shape}")
     except OpgraphError as error:
-        raise error.located(f"feed of {describe(placeholder)}", source=placeholder.source) from error.__cause__
+        what = f"feed of {describe(placeholder)}"
+        raise error.located(what, _run_at(), placeholder.source) from error.__cause__
     return array
+
+
+def _run_at() -> str:
+    """Return the user's line that runs, for a message that ends with the placeholder's."""
+    source = user_source()
+    return f"run {source}" if source else ""
 
 
 def shown(value: Any) -> str:

@@ -18,7 +18,7 @@ from opgraph.errors import ArgumentError, DtypeError, GraphError, ShapeError, di
 from opgraph.node import Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
 from opgraph.op import Array
 from opgraph.signatures import guarded
-from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype
+from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, how_to_convert
 from opgraph.variable import Slots, Variable, copies, in_one_call, write_all
 
 if TYPE_CHECKING:
@@ -125,11 +125,10 @@ class Graph:
         ShapeError, DtypeError
             For a value that does not fit.
         """
-        with placing("initialize_variables", user_source()):
-            if not isinstance(var_dict, Mapping | None):
-                raise ArgumentError(f"var_dict is a mapping from names to values, not {var_dict!r}")
-            if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
-                raise ArgumentError(f"seed is an integer from 0 or None, not {seed!r}")
+        if not isinstance(var_dict, Mapping | None):
+            raise ArgumentError(f"var_dict is a mapping from names to values, not {var_dict!r}")
+        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+            raise ArgumentError(f"seed is an integer from 0 or None, not {seed!r}")
         given = dict(var_dict or {})
         variables = [v for v in self._all_variables() if v.trainable or not only_trainable]
         by_name = {v.name: v for v in self._all_variables()}
@@ -186,16 +185,15 @@ class Graph:
         ShapeError, DtypeError
             Where `value` does not fit `variable`.
         """
-        with placing("add_update", user_source()):
-            if not isinstance(variable, Variable):
-                raise GraphError(f"variable must be a variable, not {variable!r}")
-            if not isinstance(when, Node):
-                raise GraphError(f"when must be a node, not {when!r}")
-            if when.graph is not self or variable.graph is not self:
-                raise GraphError("variable and when must be nodes of this graph")
-            if when.call is None:
-                raise GraphError(f"when={describe(when)} is not computed, so that it never fires")
-            node = as_update(variable, value)
+        if not isinstance(variable, Variable):
+            raise GraphError(f"variable must be a variable, not {variable!r}")
+        if not isinstance(when, Node):
+            raise GraphError(f"when must be a node, not {when!r}")
+        if when.graph is not self or variable.graph is not self:
+            raise GraphError("variable and when must be nodes of this graph")
+        if when.call is None:
+            raise GraphError(f"when={describe(when)} is not computed, so that it never fires")
+        node = as_update(variable, value)
         with self._lock:
             self.update_count += 1
             when.call.updates += (Update(next_serial(), variable, node),)
@@ -250,8 +248,7 @@ def placeholder(shape: ShapeLike, dtype: DtypeLike = None, name: str | None = No
 @guarded
 def constant(value: ArrayLike, dtype: DtypeLike = None, name: str | None = None) -> Constant:
     """Return a node that holds a copy of `value`; Python numbers become the default float."""
-    with placing("constant", user_source()):
-        array = to_array(value, None if dtype is None else as_dtype(dtype))
+    array = to_array(value, None if dtype is None else as_dtype(dtype))
     return constant_in(get_default_graph(), array, name)
 
 
@@ -286,7 +283,9 @@ def as_update(variable: Variable, value: NodeLike) -> Node:
     if value.graph is not variable.graph:
         raise GraphError(f"{describe(value)} is a node of another graph than {describe(variable)}")
     if value.dtype != variable.dtype:
-        raise DtypeError(f"{describe(value)} does not go into {describe(variable)}; use .astype({variable.dtype})")
+        raise DtypeError(
+            f"{describe(value)} does not go into {describe(variable)}; {how_to_convert(value.dtype, variable.dtype)}"
+        )
     if not value.shape.compatible_with(variable.shape):
         raise ShapeError(f"{describe(value)} does not go into {describe(variable)}")
     return value

@@ -516,6 +516,7 @@ class Call:
     __slots__ = (
         "__weakref__",
         "_outputs",
+        "gradient_of",
         "graph",
         "implicit",
         "inputs",
@@ -526,6 +527,7 @@ class Call:
         "serial",
         "source",
         "specs",
+        "title",
         "updates",
     )
 
@@ -542,6 +544,9 @@ class Call:
         self.updates: tuple[Update, ...] = ()
         # made by opgraph, between what the user wrote and the op it goes into
         self.implicit = False
+        # what messages call it where that is not the op's own name, and the op whose gradient it is part of
+        self.title = ""
+        self.gradient_of = ""
         # of calls that a gradient computes again, and whether this is one computed again
         self.region: object | None = None
         self.recomputes = False
@@ -562,6 +567,11 @@ class Call:
     def outputs(self) -> tuple[Node, ...]:
         """All outputs, the hidden ones too."""
         return tuple(self.output(i) for i in range(len(self.specs)))
+
+    @property
+    def what(self) -> str:
+        """What messages call it."""
+        return self.title or self.op.short_name()
 
     @property
     def visible(self) -> int:
@@ -606,5 +616,5 @@ class Key(Node):
 
 def describe(node: Node) -> str:
     """Return what a message calls a node: ``placeholder 'images' (None, 784) float32``."""
-    kind = node.call.op.short_name() if node.call is not None else node.kind
+    kind = node.call.what if node.call is not None else node.kind
     return f"{kind} {node.name!r} {node.spec}"

@@ -1,6 +1,8 @@
 """The Op protocol: one class says an operation's shapes, kernel, gradient and samples."""
 
 import dataclasses
+import functools
+import inspect
 import operator
 import struct
 import types
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, dataclass_t
 import numpy as np
 from numpy.typing import NDArray
 
-from opgraph.errors import ArgumentError, DtypeError, KernelError, OpgraphError
+from opgraph.errors import ArgumentError, DtypeError, KernelError, OpgraphError, user_source
 from opgraph.spec import Shape, Spec, as_dtype, broadcast_shapes, promote_dtypes
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class Op:
             raise ArgumentError(f"{cls.__qualname__}: write the name as class {cls.__name__}(..., name=...)")
         dataclass(frozen=True, eq=False, repr=False)(cls)
         cls._check_fields()
+        if cls.__module__ != __name__ and _unannotated(cls):
+            _hint_at_annotations(cls)
 
     @classmethod
     def _check_fields(cls) -> None:
@@ -312,6 +316,41 @@ def generator(key: Array) -> Rng:
         al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
     """
     return np.random.Generator(np.random.Philox(key=key[:2], counter=[0, 0, key[2], key[3]]))
+
+
+def check_annotated(cls: type[Op], given: Iterable[str]) -> None:
+    """Raise where a class attribute that lacks an annotation, and so is no attribute of the op, is `given` by name."""
+    for name, value in _unannotated(cls).items():
+        if name in given:
+            detail = (
+                f"{name} is no attribute of the op without an annotation: {name}: {type(value).__name__} = {value!r}"
+            )
+            raise ArgumentError(detail).located(cls.short_name() or cls.__qualname__, source=user_source())
+
+
+def _unannotated(cls: type[Op]) -> dict[str, Any]:
+    """Return what looks like an attribute in the class statement, but has no annotation."""
+    said = {name for base in cls.__mro__ if base.__module__ == __name__ for name in vars(base)}
+    return {
+        name: value
+        for name, value in vars(cls).items()
+        if isinstance(value, bool | int | float | str | tuple)
+        and not (
+            name.startswith("_") or name in said or any(name in inspect.get_annotations(base) for base in cls.__mro__)
+        )
+    }
+
+
+def _hint_at_annotations(cls: type[Op]) -> None:
+    """Have the op's ``__init__`` say what is wrong where such a one is given."""
+    make: Any = cls.__init__
+
+    @functools.wraps(make)
+    def hinting(self: Op, *args: Any, **kwargs: Any) -> None:
+        check_annotated(cls, kwargs)
+        make(self, *args, **kwargs)
+
+    cls.__init__ = hinting  # type: ignore[assignment,method-assign]  # dataclass made it
 
 
 _coercion_cache: dict[type[Op], list[tuple[str, Callable[[Any], Any]]]] = {}

@@ -21,7 +21,10 @@ from opgraph.threads import share_out, using_threads
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One application of an op to numbered values; `run` is false where only its shapes are wanted."""
+    """One application of an op to numbered values; `run` is false where only its shapes are wanted.
+
+    `title` and `gradient_of` are those of the call.
+    """
 
     op: Op
     inputs: tuple[int, ...]
@@ -29,6 +32,13 @@ class Step:
     name: str
     source: Source | None
     run: bool = True
+    title: str = ""
+    gradient_of: str = ""
+
+    @property
+    def what(self) -> str:
+        """What messages call it."""
+        return self.title or self.op.short_name()
 
     def reads(self) -> list[int]:
         """Return the positions of the inputs whose data the op reads, and not their shape alone."""
@@ -78,7 +88,7 @@ class Structure:
     def describe(self, value: int, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return what a message calls a value, with its range where arrays are at hand."""
         step = self.maker(value)
-        label = f"{step.op.short_name()} {step.name!r}" if step else self.labels[value]
+        label = f"{step.what} {step.name!r}" if step else self.labels[value]
         return f"{label} {specs[value]}{_range(arrays[value]) if arrays else ''}"
 
     def describe_inputs(self, step: Step, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
@@ -289,13 +299,14 @@ class Plan:
             step, error = error.step, error.error
         if not isinstance(error, OpgraphError):
             error = KernelError(f"its kernel raised {type(error).__name__}: {error}")
-        return error.located(step.op.short_name(), self._inputs(step), step.source)
+        return error.located(step.what, self._inputs(step), step.source)
 
     def _check_finite(self, step: Step) -> None:
         for value in step.outputs:
             trouble = _not_finite(self.arrays[value])
             if trouble:
-                raise NonFiniteError(f"{step.name!r} went {trouble}")
+                place = f", in the gradient of {step.gradient_of}," if step.gradient_of else ""
+                raise NonFiniteError(f"{step.name!r}{place} went {trouble}")
 
     def _check_leaves(self) -> None:
         """Raise where a feed, or a variable that is read, is not finite."""
@@ -303,7 +314,7 @@ class Plan:
         for value in (*self.structure.feeds, *self.structure.variables):
             trouble = _not_finite(self.arrays[value]) if value in read else ""
             if trouble:
-                raise NonFiniteError(f"{self.structure.describe(value, self.specs)} is {trouble} already")
+                raise NonFiniteError(f"{self.structure.describe(value, self.specs)} is already {trouble}")
 
     def _inputs(self, step: Step) -> str:
         return self.structure.describe_inputs(step, self.specs, self.arrays)

@@ -61,6 +61,7 @@ def _copied(call: Call, copies: Mapping[Call, Call]) -> Call:
     inputs = tuple([_standing_for(x, copies) for x in call.inputs])
     copy = Call(call.graph, call.op, inputs, call.specs, call.graph.unique_name(call.name), call.source)
     copy.implicit = call.implicit
+    copy.title = call.title
     copy.recomputes = True
     return copy
 

@@ -60,6 +60,7 @@ class RunTime:
     Several threads may use one; results are as if they had come one after the other.
     """
 
+    @guarded
     def __init__(
         self,
         kernels: Sequence[str] = (),
@@ -69,19 +70,18 @@ class RunTime:
         passes: Sequence[str] | None = None,
         tile: int | None = None,
     ) -> None:
-        with placing("RunTime", user_source()):
-            for name, value in [("threads", threads), ("tile", tile)]:
-                if value is not None and (type(value) is not int or value < 1):
-                    raise ArgumentError(f"{name} is a positive integer or None, not {value!r}")
-            if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 128):
-                raise ArgumentError(f"seed is an integer from 0 to 2**128 - 1 or None, not {seed!r}")
-            _check_names("kernels", kernels)
-            _check_names("passes", passes or ())
-            known = [*GRAPH_PASSES, *PLAN_PASSES]
-            unknown = [name for name in passes or () if name not in known]
-            if unknown:
-                raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], known))
-            kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
+        for name, value in [("threads", threads), ("tile", tile)]:
+            if value is not None and (type(value) is not int or value < 1):
+                raise ArgumentError(f"{name} is a positive integer or None, not {value!r}")
+        if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 128):
+            raise ArgumentError(f"seed is an integer from 0 to 2**128 - 1 or None, not {seed!r}")
+        _check_names("kernels", kernels)
+        _check_names("passes", passes or ())
+        known = [*GRAPH_PASSES, *PLAN_PASSES]
+        unknown = [name for name in passes or () if name not in known]
+        if unknown:
+            raise ArgumentError(f"no pass is named {unknown[0]!r}" + did_you_mean(unknown[0], known))
+        kernel_sets = [get_kernels(name) for name in kernels or default_kernels()]
         self.settings = Settings(
             seed=int.from_bytes(os.urandom(8), "little") if seed is None else int(seed),
             check_finite=bool(check_finite),
@@ -121,6 +121,7 @@ class RunTime:
             )
         self._local.last = None
         self._local.feed_dict = None
+        self._local.ended = ""
         self._local.stopped = {}
         if step is not None:
             self._steps = itertools.count(step)
@@ -156,16 +157,13 @@ class RunTime:
         KernelError, NonFiniteError
             Where a kernel fails. Variables stay as they were, whichever error it is.
         """
-        with placing("run", user_source()):
-            nodes = (
-                [fetches] if isinstance(fetches, Node) else _as_list(fetches, "fetches", "a node or a list of nodes")
-            )
-            if not nodes:
-                return []
-            _check_nodes(nodes)
-            executable = self._executable(nodes)
-            arrays = fed_arrays(feeds, executable.placeholders, nodes[0].graph)
-            values = executable.run(arrays, next(self._steps))
+        nodes = [fetches] if isinstance(fetches, Node) else _as_list(fetches, "fetches", "a node or a list of nodes")
+        if not nodes:
+            return []
+        _check_nodes(nodes)
+        executable = self._executable(nodes)
+        arrays = fed_arrays(feeds, executable.placeholders, nodes[0].graph)
+        values = executable.run(arrays, next(self._steps))
         return values[0] if isinstance(fetches, Node) else values
 
     @guarded
@@ -194,31 +192,29 @@ class RunTime:
         ShapeError, DtypeError, GraphError
             Where a new value does not fit its variable.
         """
-        with placing("compile", user_source()):
-            nodes = _as_list(fetches, "fetches", "a list of nodes")
-            chosen = None if inputs is None else _as_list(inputs, "inputs", "a list of placeholders")
-            changed = _checked_updates(updates or {})
-            _check_inputs(chosen or [])
-            _check_nodes([*nodes, *changed, *(chosen or [])])
-            program = Program(self, Executable(nodes, changed, self.settings), chosen, nodes)
-            missing = [p for p in program.placeholders if p not in set(program.inputs)]
-            if missing:
-                raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
+        nodes = _as_list(fetches, "fetches", "a list of nodes")
+        chosen = None if inputs is None else _as_list(inputs, "inputs", "a list of placeholders")
+        changed = _checked_updates(updates or {})
+        _check_inputs(chosen or [])
+        _check_nodes([*nodes, *changed, *(chosen or [])])
+        program = Program(self, Executable(nodes, changed, self.settings), chosen, nodes)
+        missing = [p for p in program.placeholders if p not in set(program.inputs)]
+        if missing:
+            raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
         return program
 
     @guarded
     def forward(self, node: Node, feed_dict: Mapping[Any, Any] | None = None) -> Array:
         """Return the value of `node`, and remember it; see `Node.forward`."""
-        with placing("forward", user_source()):
-            _check_nodes([node])
-            cycle = open_cycle(self)
-            if cycle is None:
-                cycle = self._begin(feed_dict)
-            elif node.identity in cycle.values:
-                cycle.feed({p: fed(p, feed_dict[p]) for p in cycle.feeds if feed_dict and p in feed_dict})
-                return cycle.values[node.identity].copy()
-            (value,) = self._advance(self._executable([node]), feed_dict, node.graph, cycle)
-            cycle.computed(node, value)
+        _check_nodes([node])
+        cycle = open_cycle(self)
+        if cycle is None:
+            cycle = self._begin(feed_dict)
+        elif node.identity in cycle.values:
+            cycle.feed({p: fed(p, feed_dict[p]) for p in cycle.feeds if feed_dict and p in feed_dict})
+            return cycle.values[node.identity].copy()
+        (value,) = self._advance(self._executable([node]), feed_dict, node.graph, cycle)
+        cycle.computed(node, value)
         return value
 
     @guarded
@@ -230,42 +226,59 @@ class RunTime:
         wrt: Node | Sequence[Node] | None = None,
     ) -> None:
         """Compute the gradients of `node`, to be read with `get_bwval`; see `Node.backward`."""
-        with placing("backward", user_source()):
-            _check_nodes([node])
-            if bwval is None and node.dtype.kind == "c":
-                raise GradientError(f"{describe(node)} is complex; give bwval, the gradient that flows in")
-            chosen = None if wrt is None else [wrt] if isinstance(wrt, Node) else _as_nodes(wrt, "wrt")
-            stopped = self.stopped
-            kind = "backward", bwval is None, None if chosen is None else len(chosen)
-            found = self._remembered(
-                kind,
-                [node, *(chosen or []), *stopped],
-                lambda: Backward.of(node, chosen, stopped, bwval is None, self.settings),
-            )
-            cycle = open_cycle(self) or self._continued(feed_dict, found.executable) or self._begin(feed_dict)
-            given = {} if found.cotangent is None else {found.cotangent: fed(found.cotangent, bwval)}
-            value, *gradients = self._advance(found.executable, feed_dict, node.graph, cycle, given)
-            cycle.computed(node, value)
-            cycle.backward = dict(zip(found.names, gradients, strict=True))
+        _check_nodes([node])
+        if bwval is None and node.dtype.kind == "c":
+            raise GradientError(f"{describe(node)} is complex; give bwval, the gradient that flows in")
+        chosen = None if wrt is None else [wrt] if isinstance(wrt, Node) else _as_nodes(wrt, "wrt")
+        stopped = self.stopped
+        kind = "backward", bwval is None, None if chosen is None else len(chosen)
+        found = self._remembered(
+            kind,
+            [node, *(chosen or []), *stopped],
+            lambda: Backward.of(node, chosen, stopped, bwval is None, self.settings),
+        )
+        cycle = open_cycle(self) or self._continued(feed_dict, found.executable) or self._begin(feed_dict)
+        given = {} if found.cotangent is None else {found.cotangent: fed(found.cotangent, bwval)}
+        value, *gradients = self._advance(found.executable, feed_dict, node.graph, cycle, given)
+        cycle.computed(node, value)
+        cycle.backward = dict(zip(found.names, gradients, strict=True))
+        cycle.differentiated, cycle.chosen = node, chosen is not None
 
     @guarded
-    def get_fwval(self, name: str) -> Array:
-        """Return the value, in the present cycle or the last run, of a node that `forward` computed or that was fed."""
-        with placing("get_fwval", user_source()):
-            return named(self._record().forward, name, "value")
+    def get_fwval(self, node: Node | str) -> Array:
+        """Return the value of a node that `forward` computed or that was fed, in the present cycle or the last run.
+
+        Parameters
+        ----------
+        node
+            The node, or its name.
+        """
+        record = self._record()
+        why = "forward was not called for it, nor was it fed"
+        return named(record.forward, _checked_key(node, record), "value", self._local.ended or why)
 
     @guarded
-    def get_bwval(self, name: str) -> Array:
-        """Return the gradient that the last `backward`, in the present cycle where one is open, left for a node."""
-        with placing("get_bwval", user_source()):
-            return named(self._record().backward, name, "gradient")
+    def get_bwval(self, node: Node | str) -> Array:
+        """Return the gradient that the last `backward`, in the present cycle where one is open, left for a node.
+
+        Parameters
+        ----------
+        node
+            The node, or its name.
+        """
+        record = self._record()
+        why = "backward was not called"
+        if record.differentiated is not None:
+            stops = ", or only through what stops gradients" if self._stopped() else ""
+            why = f"backward was called for {describe(record.differentiated)}, which it does not flow into{stops}"
+            why += ", or which wrt left out" if record.chosen else ""
+        return named(record.backward, _checked_key(node, record), "gradient", self._local.ended or why)
 
     @guarded
     def stop_grad(self, node: Node) -> None:
         """Let `backward` and optimizers carry no gradient through `node`, until the cycle ends or `reset`."""
-        with placing("stop_grad", user_source()):
-            _check_nodes([node])
-            self._stopped()[node.identity] = node
+        _check_nodes([node])
+        self._stopped()[node.identity] = node
 
     def grad_stopped(self, node: Node) -> bool:
         """Whether `node` stops gradients in the present cycle."""
@@ -300,6 +313,7 @@ class RunTime:
                 raise GraphError("a cycle of this run time is open already; cycles do not nest")
             stopped = [] if grad_stopped_nodes is None else _as_nodes(grad_stopped_nodes, "grad_stopped_nodes")
             _check_nodes(stopped)
+        self._local.ended = ""
         cycle = Cycle(self, next(self._steps), current.get(), [*self.stopped, *stopped])
         try:
             current.set(cycle)  # in here, since a signal may interrupt as soon as it is done
@@ -307,6 +321,7 @@ class RunTime:
             cycle.commit()
         finally:
             current.set(cycle.outer)
+            self._local.ended = "the cycle in which it may have been computed has ended"
 
     def _advance(
         self,
@@ -367,6 +382,7 @@ class RunTime:
     def _begin(self, feed_dict: Mapping[Any, Any] | None) -> Cycle:
         """Return a step of its own for a call outside of a cycle."""
         self._local.feed_dict = feed_dict
+        self._local.ended = ""
         self._local.last = Cycle(self, next(self._steps))
         return self._local.last
 
@@ -457,6 +473,7 @@ class _Local(threading.local):
     def __init__(self) -> None:
         self.last: Cycle | None = None
         self.feed_dict: object = None
+        self.ended = ""  # why there may be nothing to read
         self.stopped: dict[Any, Node] = {}
 
 
@@ -468,6 +485,17 @@ def _check_nodes(nodes: Sequence[Node]) -> None:
             raise GraphError(f"{describe(node)} is a hidden output, which is not fetched")
         if node.graph is not nodes[0].graph:
             raise GraphError(f"{describe(node)} is a node of another graph than {describe(nodes[0])}")
+
+
+def _checked_key(node: Node | str, record: Cycle) -> str:
+    """Return the name of `node`, or of that name; raise for a node of another graph, where names are others."""
+    if not isinstance(node, Node | str):
+        raise GraphError(f"takes a node or its name, not {node!r}")
+    if not isinstance(node, Node):
+        return node
+    if record.graphs and node.graph not in record.graphs:
+        raise GraphError(f"{describe(node)} is a node of another graph than what was run")
+    return node.name
 
 
 def _check_inputs(inputs: Sequence[Placeholder]) -> None:

@@ -19,13 +19,16 @@ def guarded(function: _F) -> _F:
 
     * A wrong keyword, or an argument too many or too few, raises an `ArgumentError` that shows the signature.
     * An error from inside that names no line yet is given the user's. One that names that very line was raised
-      by something that `function` is made of, and keeps its name after that of `function`. One that names
-      another line stays as it is: the line where a node was made says more.
+      by something that a function is made of, and is given the function's name before its own. One that names
+      another line stays as it is, since the line where a node was made says more; so does one from a method.
     * `help` shows annotations as they are written, where the module has ``from __future__ import annotations``.
     """
     if isinstance(function, type):
         function.__init__ = guarded(function.__init__)  # type: ignore[misc]  # it is the class's own
         return function
+
+    # what fails in a method may be what the object held before, such as a node that was made in the same line
+    place = OpgraphError.located if function.__code__.co_varnames[:1] == ("self",) else OpgraphError.within
 
     function.__annotations__ = {name: as_written(a) for name, a in inspect.get_annotations(function).items()}
 
@@ -34,7 +37,7 @@ def guarded(function: _F) -> _F:
         try:
             return function(*args, **kwargs)
         except OpgraphError as error:
-            named = error.within(_title(function), current_source())
+            named = place(error, _title(function), source=current_source())
             if named is error:
                 raise
             raise named from error.__cause__

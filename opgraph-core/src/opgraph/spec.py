@@ -45,6 +45,11 @@ class Shape(tuple[Dim, ...]):
         return len(self)
 
     @property
+    def ndim(self) -> int:
+        """The number of dimensions, by NumPy's name."""
+        return len(self)
+
+    @property
     def is_known(self) -> bool:
         """Whether every size is known."""
         return None not in self
@@ -140,6 +145,11 @@ class Spec(_SpecFields):
     @property
     def ndims(self) -> int:
         """The number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions, by NumPy's name."""
         return len(self.shape)
 
     @property
@@ -307,6 +317,13 @@ def as_dtype(dtype: DtypeLike) -> np.dtype[Any]:
     if result.kind not in "biufc":
         raise DtypeError(f"values are booleans, integers, floats or complex numbers, not {result}")
     return result if result.isnative else result.newbyteorder("=")  # another object, where one would do
+
+
+def how_to_convert(dtype: np.dtype[Any], wanted: np.dtype[Any]) -> str:
+    """Return what a message says to do about a value of `dtype` that does not go into `wanted`."""
+    if dtype.kind == "c" and wanted.kind != "c":
+        return "take its real part first, with og.real"
+    return f"convert it first, with .astype({str(wanted)!r})"
 
 
 def is_differentiable(dtype: np.dtype[Any]) -> bool:

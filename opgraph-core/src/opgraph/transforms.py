@@ -14,8 +14,8 @@ from typing import cast as cast_type
 import numpy as np
 
 from opgraph.ambient import at_source
-from opgraph.autodiff import Unconnected, filled, grad, gradients
-from opgraph.errors import GradientError, ShapeError, placing, user_source
+from opgraph.autodiff import Unconnected, checked_cotangent, filled, grad, gradients
+from opgraph.errors import GradientError, ShapeError
 from opgraph.graph import constant_in
 from opgraph.node import Node, NodeLike, describe
 from opgraph.op import Array
@@ -83,10 +83,9 @@ def vjp(ys: Node | Several, xs: Node | Several, cotangents: NodeLike | Sequence[
     GradientError
         Where shapes, dtypes or numbers do not go together, or an op on the way has no gradient.
     """
-    with placing("vjp", user_source()):
-        outputs, inputs = _listed(ys, "ys"), _listed(xs, "xs")
-        given = _matched(ys, cotangents, "cotangents")
-        found = cast_type(list[Node], gradients(outputs, inputs, given, unconnected="zeros"))
+    outputs, inputs = _listed(ys, "ys"), _listed(xs, "xs")
+    given = _matched(ys, cotangents, "cotangents")
+    found = cast_type(list[Node], gradients(outputs, inputs, given, unconnected="zeros"))
     return found[0] if isinstance(xs, Node) else found
 
 
@@ -118,14 +117,13 @@ def jvp(ys: Node | Several, xs: Node | Several, tangents: NodeLike | Sequence[No
     GradientError
         Where shapes, dtypes or numbers do not go together, or an op on the way has no gradient.
     """
-    with placing("jvp", user_source()):
-        outputs, inputs = _listed(ys, "ys"), _listed(xs, "xs")
-        given = _matched(xs, tangents, "tangents")
-        directions = [at_source(y, filled, 0, y) for y in outputs]
-        pulled = gradients(outputs, inputs, directions, unconnected="none")
-        pairs = [(g, tangent) for g, tangent in zip(pulled, given, strict=True) if g is not None]
-        backs, along = [g for g, _ in pairs], [tangent for _, tangent in pairs]
-        found = cast_type(list[Node], gradients(backs, directions, along, unconnected="zeros"))
+    outputs, inputs = _listed(ys, "ys"), _listed(xs, "xs")
+    given = _fitting(inputs, _matched(xs, tangents, "tangents"), "tangent")
+    directions = [at_source(y, filled, 0, y) for y in outputs]
+    pulled = gradients(outputs, inputs, directions, unconnected="none")
+    pairs = [(g, tangent) for g, tangent in zip(pulled, given, strict=True) if g is not None]
+    backs, along = [g for g, _ in pairs], [tangent for _, tangent in pairs]
+    found = cast_type(list[Node], gradients(backs, directions, along, unconnected="zeros"))
     return found[0] if isinstance(ys, Node) else found
 
 
@@ -154,12 +152,12 @@ def hvp(y: Node, xs: Node | Several, vectors: NodeLike | Sequence[NodeLike]) -> 
     GradientError
         Where `y` is no real scalar, shapes or numbers do not go together, or an op on the way has no gradient.
     """
-    with placing("hvp", user_source()):
-        inputs, given = _listed(xs, "xs"), _matched(xs, vectors, "vectors")
-        _check_scalar(y)
-        firsts = gradients([y], inputs, [None], unconnected="zeros")
-        # the Hessian is its own transpose
-        found = cast_type(list[Node], gradients(cast_type(list[Node], firsts), inputs, given, unconnected="zeros"))
+    inputs = _listed(xs, "xs")
+    given = _fitting(inputs, _matched(xs, vectors, "vectors"), "vector")
+    _check_scalar(y)
+    firsts = gradients([y], inputs, [None], unconnected="zeros")
+    # the Hessian is its own transpose
+    found = cast_type(list[Node], gradients(cast_type(list[Node], firsts), inputs, given, unconnected="zeros"))
     return found[0] if isinstance(xs, Node) else found
 
 
@@ -192,10 +190,9 @@ def jacobian(y: Node, xs: Node | Several) -> Node | list[Node]:
     GradientError
         Where a node is not real, or an op on the way has no gradient.
     """
-    with placing("jacobian", user_source()):
-        inputs = _listed(xs, "xs")
-        (output,) = _listed(y, "y")
-        found = [_matrix(output, x) for x in inputs]
+    inputs = _listed(xs, "xs")
+    (output,) = _listed(y, "y")
+    found = [_matrix(output, x) for x in inputs]
     return found[0] if isinstance(xs, Node) else found
 
 
@@ -227,11 +224,10 @@ def hessian(y: Node, xs: Node | Several) -> Node | list[list[Node]]:
     GradientError
         Where `y` is no real scalar, an x is not real, or an op on the way has no gradient.
     """
-    with placing("hessian", user_source()):
-        inputs = _listed(xs, "xs")
-        _check_scalar(y)
-        firsts = cast_type(list[Node], gradients([y], inputs, [None], unconnected="zeros"))
-        found = [[_matrix(g, x) for x in inputs] for g in firsts]
+    inputs = _listed(xs, "xs")
+    _check_scalar(y)
+    firsts = cast_type(list[Node], gradients([y], inputs, [None], unconnected="zeros"))
+    found = [[_matrix(g, x) for x in inputs] for g in firsts]
     return found[0][0] if isinstance(xs, Node) else found
 
 
@@ -292,6 +288,11 @@ def _matched(nodes: Node | Several, values: NodeLike | Sequence[NodeLike], what:
     if any(value is None for value in listed):
         raise GradientError(f"{what} must hold values, not None")
     return listed
+
+
+def _fitting(nodes: Sequence[Node], values: Sequence[NodeLike], what: str) -> list[Node]:
+    """Return `values` as nodes that fit `nodes`; a message calls each `what`."""
+    return [at_source(x, checked_cotangent, x, value, what) for x, value in zip(nodes, values, strict=True)]
 
 
 def _check_scalar(y: Node) -> None:

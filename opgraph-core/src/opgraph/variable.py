@@ -76,6 +76,7 @@ class Variable(Node):
     initializer: Initializer | None
     slots: Slots
 
+    @guarded
     def __init__(
         self,
         value: NodeLike,

@@ -1,5 +1,7 @@
 """What optimizers share: from a loss to a training step, as a graph or run at once."""
 
+from __future__ import annotations
+
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -42,6 +44,7 @@ class Optimizer(ABC):
         elif rate.ndim or rate.dtype.kind != "f":
             raise og.ArgumentError(f"{name} must be a number or a scalar floating-point node, not {rate!r}")
 
+    @og.guarded
     def minimize(self, loss: og.Node, variables: Iterable[og.Variable] | None = None) -> dict[og.Variable, og.Node]:
         """Return the new values that a step takes, for the `updates` of ``rt.compile``.
 
@@ -68,9 +71,9 @@ class Optimizer(ABC):
         DtypeError
             For a variable of complex numbers.
         """
-        with og.placing("minimize", og.user_source()):
-            return self._new_values(find_gradients(loss, variables))
+        return self._new_values(find_gradients(loss, variables))
 
+    @og.guarded
     def updates(self, gradients: Mapping[og.Variable, og.NodeLike]) -> dict[og.Variable, og.Node]:
         """Return the new values that a step takes, from given gradients; `minimize` is this of its own.
 
@@ -86,9 +89,9 @@ class Optimizer(ABC):
         ArgumentError, ShapeError, DtypeError, GraphError
             For a key that is no variable, and for a gradient that does not fit it.
         """
-        with og.placing("updates", og.user_source()):
-            return self._new_values(gradients)
+        return self._new_values(gradients)
 
+    @og.guarded
     def optimize(
         self, objective: og.Node, feed_dict: Feeds | None = None, var_list: Iterable[og.Variable] | None = None
     ) -> og.Array:
@@ -110,9 +113,9 @@ class Optimizer(ABC):
         GradientError, ArgumentError, DtypeError
             As `minimize` does.
         """
-        with og.placing("optimize", og.user_source()):
-            return self._objective_step("optimize", objective, var_list).program.feed(feed_dict)[0]
+        return self._objective_step("optimize", objective, var_list).program.feed(feed_dict)[0]
 
+    @og.guarded
     def compute_gradients(
         self, objective: og.Node, feed_dict: Feeds | None = None, var_list: Iterable[og.Variable] | None = None
     ) -> list[tuple[og.Array, og.Variable]]:
@@ -120,10 +123,10 @@ class Optimizer(ABC):
 
         Parameters and errors are those of `optimize`. `apply_gradients` takes what this returns.
         """
-        with og.placing("compute_gradients", og.user_source()):
-            step = self._objective_step("compute_gradients", objective, var_list)
-            return list(zip(step.program.feed(feed_dict)[1:], step.variables, strict=True))
+        step = self._objective_step("compute_gradients", objective, var_list)
+        return list(zip(step.program.feed(feed_dict)[1:], step.variables, strict=True))
 
+    @og.guarded
     def apply_gradients(self, grads_and_vars: Iterable[tuple[ArrayLike, og.Variable]]) -> None:
         """Take one step down given gradients, in the run time of the variables' graph.
 
@@ -139,17 +142,16 @@ class Optimizer(ABC):
         ShapeError, DtypeError
             Where a gradient does not fit its variable.
         """
-        with og.placing("apply_gradients", og.user_source()):
-            pairs = _checked_pairs(grads_and_vars)
-            variables = [variable for _, variable in pairs]
+        pairs = _checked_pairs(grads_and_vars)
+        variables = [variable for _, variable in pairs]
 
-            def make() -> _Step:
-                fed = _gradient_placeholders(variables)
-                runtime = variables[0].graph.get_runtime()
-                return _Step(runtime.compile(list(fed.values()), [], self._new_values(fed)), variables)
+        def make() -> _Step:
+            fed = _gradient_placeholders(variables)
+            runtime = variables[0].graph.get_runtime()
+            return _Step(runtime.compile(list(fed.values()), [], self._new_values(fed)), variables)
 
-            step = self._remembered(variables[0], ("apply_gradients", *map(weakref.ref, variables)), make)
-            step.program.feed({p: gradient for p, (gradient, _) in zip(step.program.inputs, pairs, strict=True)})
+        step = self._remembered(variables[0], ("apply_gradients", *map(weakref.ref, variables)), make)
+        step.program.feed({p: gradient for p, (gradient, _) in zip(step.program.inputs, pairs, strict=True)})
 
     @abstractmethod
     def _updates(self, gradients: Mapping[og.Variable, og.Node]) -> dict[og.Variable, og.Node]:
@@ -198,7 +200,7 @@ class Optimizer(ABC):
                 )
             return slots[name]
 
-    def _objective_step(self, what: str, objective: og.Node, var_list: Iterable[og.Variable] | None) -> "_Step":
+    def _objective_step(self, what: str, objective: og.Node, var_list: Iterable[og.Variable] | None) -> _Step:
         """Return the step that computes `objective` and its gradients, or takes them where `what` is to optimize."""
         chosen = chosen_variables(objective, var_list)
         runtime = objective.graph.get_runtime()
@@ -212,7 +214,7 @@ class Optimizer(ABC):
 
         return self._remembered(objective, (what, len(chosen), *map(weakref.ref, [*chosen, *stopped])), make)
 
-    def _remembered(self, owner: og.Node, what: Hashable, make: "Callable[[], _Step]") -> "_Step":
+    def _remembered(self, owner: og.Node, what: Hashable, make: Callable[[], _Step]) -> _Step:
         """Return the step that was made for `owner` and `what` before, or make it."""
         graph = owner.graph
         # kept by the graph, which the step keeps alive: kept here, neither would ever be freed

@@ -5,6 +5,8 @@ loss = mse_loss(model(x), target)
 step = rt.compile([x, target], [loss], Adam().minimize(loss, model.parameters()))
 """
 
+from __future__ import annotations
+
 import functools
 import itertools
 import re
@@ -82,6 +84,7 @@ class Linear(Module):
     The variables have values at once; ``graph.initialize_variables(seed=…)`` draws them again.
     """
 
+    @og.guarded
     def __init__(
         self,
         inputs: int,
@@ -90,11 +93,10 @@ class Linear(Module):
         initializer: og.Initializer | None = None,
         dtype: Any = None,
     ) -> None:
-        with og.placing("Linear", og.user_source()):
-            check_sizes(inputs=inputs, outputs=outputs)
-            dtype = og.Spec((inputs, outputs), og.get_default_dtype() if dtype is None else dtype).dtype
-            if dtype.kind not in "fc":
-                raise og.DtypeError(f"weights are floating-point or complex numbers, not {dtype}")
+        check_sizes(inputs=inputs, outputs=outputs)
+        dtype = og.Spec((inputs, outputs), og.get_default_dtype() if dtype is None else dtype).dtype
+        if dtype.kind not in "fc":
+            raise og.DtypeError(f"weights are floating-point or complex numbers, not {dtype}")
         with og.name_scope(self.name):
             self.weights = _drawn("weights", (inputs, outputs), initializer or GlorotUniformInitializer(), dtype)
             self.bias = _drawn("bias", (outputs,), ZerosInitializer(), dtype) if bias else None
@@ -135,11 +137,11 @@ class Tanh(Module):
 class Sequential(Module):
     """Call layers one after the other: modules, or any functions of a node, such as ``og.relu``."""
 
+    @og.guarded
     def __init__(self, *layers: Layer) -> None:
-        with og.placing("Sequential", og.user_source()):
-            for layer in layers:
-                if not callable(layer):
-                    raise og.ArgumentError(f"layers are functions of a node, which {layer!r} is not")
+        for layer in layers:
+            if not callable(layer):
+                raise og.ArgumentError(f"layers are functions of a node, which {layer!r} is not")
         self.layers = layers
 
     def forward(self, x: og.Node) -> og.Node:

@@ -5,6 +5,8 @@ layers batch by batch. Layers may be written by hand, or made of a function of n
 way back opgraph finds.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
@@ -40,7 +42,7 @@ class Layer:
 
     parameters: list[Parameter]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
+    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
         # here, so that a subclass need not call super().__init__()
         layer = super().__new__(cls)
         layer.parameters = []
@@ -71,9 +73,9 @@ class Linear(Layer):
     The weights begin as normal numbers of variance 1 / inputs, drawn with `rng`.
     """
 
+    @og.guarded
     def __init__(self, inputs: int, outputs: int, rng: np.random.Generator | None = None) -> None:
-        with og.placing("Linear", og.user_source()):
-            check_sizes(inputs=inputs, outputs=outputs)
+        check_sizes(inputs=inputs, outputs=outputs)
         drawn = (rng or np.random.default_rng()).standard_normal((inputs, outputs))
         self.weights = self.build_param(drawn * np.sqrt(1 / max(inputs, 1)))
         self.bias = self.build_param(np.zeros(outputs))
@@ -220,9 +222,9 @@ def mse_loss(Yp: og.Array, Yt: og.Array) -> tuple[Any, og.Array]:
 class SGDOptimizer:
     """Stochastic gradient descent: tensor -= lr * gradient, after which the gradient is 0."""
 
+    @og.guarded
     def __init__(self, lr: float = 0.1) -> None:
-        with og.placing("SGDOptimizer", og.user_source()):
-            self.lr = check_number("lr", lr, "[0, inf)")
+        self.lr = check_number("lr", lr, "[0, inf)")
 
     def update(self, param: Parameter) -> None:
         """Change the tensor of `param` in place."""
@@ -258,6 +260,7 @@ class Learner:
         self.model.update(self.optimizer)
         return loss
 
+    @og.guarded
     def fit(self, X: ArrayLike, Y: ArrayLike, epochs: int, bs: int) -> list[float]:
         """Go through the examples `epochs` times in another order each, in batches of `bs`.
 
@@ -272,12 +275,11 @@ class Learner:
             Where `X` and `Y` hold different numbers of examples, or `bs` is 0.
         """
         X, Y = np.asarray(X), np.asarray(Y)
-        with og.placing("fit", og.user_source()):
-            check_sizes(epochs=epochs, bs=bs)
-            if len(X) != len(Y):
-                raise og.ArgumentError(f"X holds {len(X)} examples and Y {len(Y)}")
-            if not bs:
-                raise og.ArgumentError("bs, the size of a batch, is 1 or more")
+        check_sizes(epochs=epochs, bs=bs)
+        if len(X) != len(Y):
+            raise og.ArgumentError(f"X holds {len(X)} examples and Y {len(Y)}")
+        if not bs:
+            raise og.ArgumentError("bs, the size of a batch, is 1 or more")
         losses = []
         for _ in range(epochs):
             order = self._rng.permutation(len(X))

@@ -1,5 +1,7 @@
 """Data to learn from: handwritten digits, small and large, and how to split a set fairly."""
 
+from __future__ import annotations
+
 import gzip
 import os
 import warnings
@@ -56,6 +58,7 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return images, labels
 
 
+@og.guarded
 def mnist() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Load 5,000 images of MNIST: images (5000, 28, 28, 1) and labels (5000,).
 
@@ -79,16 +82,16 @@ def mnist() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     -----
     Both arrays are new at each call. MNIST is by Y. LeCun, C. Cortes and C. Burges, licensed under CC BY-SA 3.0.
     """
-    with og.placing("mnist", og.user_source()):
-        path = _find_mnist()
-        table = _read_table(path, rows=5000, columns=28 * 28 + 1)
-        images, labels = table[:, :-1], table[:, -1]
-        counts = np.bincount(labels, minlength=10)
-        if counts.tolist() != [500] * 10:
-            raise DatasetError(f"{path}: has {counts.tolist()} images of the digits, not 500 of each; {_REINSTALL}")
-        return _as_images(images.reshape(-1, 28, 28)), labels.astype(np.int64)
+    path = _find_mnist()
+    table = _read_table(path, rows=5000, columns=28 * 28 + 1)
+    images, labels = table[:, :-1], table[:, -1]
+    counts = np.bincount(labels, minlength=10)
+    if counts.tolist() != [500] * 10:
+        raise DatasetError(f"{path}: has {counts.tolist()} images of the digits, not 500 of each; {_REINSTALL}")
+    return _as_images(images.reshape(-1, 28, 28)), labels.astype(np.int64)
 
 
+@og.guarded
 def mnist_idx(images_path: PathLike, labels_path: PathLike) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Load images and their labels from two idx files, those of MNIST for one: (N, H, W, 1) and (N,).
 
@@ -110,16 +113,16 @@ def mnist_idx(images_path: PathLike, labels_path: PathLike) -> tuple[NDArray[np.
     FileError
         Where one cannot be opened; `MissingFileError` where it is not there.
     """
-    with og.placing("mnist_idx", og.user_source()):
-        images = _read_bytes(images_path, "images", "(N, height, width)", 3)
-        labels = _read_bytes(labels_path, "labels", "(N,)", 1)
-        if len(images) != len(labels):
-            raise DatasetError(
-                f"{os.fspath(images_path)} holds {len(images)} images, {os.fspath(labels_path)} {len(labels)} labels"
-            )
-        return _as_images(images), labels.astype(np.int64)
+    images = _read_bytes(images_path, "images", "(N, height, width)", 3)
+    labels = _read_bytes(labels_path, "labels", "(N,)", 1)
+    if len(images) != len(labels):
+        raise DatasetError(
+            f"{os.fspath(images_path)} holds {len(images)} images, {os.fspath(labels_path)} {len(labels)} labels"
+        )
+    return _as_images(images), labels.astype(np.int64)
 
 
+@og.guarded
 def stratified_split(
     labels: Sequence[int] | NDArray[Any], fraction: float = 0.2, seed: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -146,8 +149,7 @@ def stratified_split(
         If ``fraction`` is not between 0 and 1, if ``labels`` is not one-dimensional or is empty, if a class
         has a single example, or if ``seed`` is no integer from 0.
     """
-    with og.placing("stratified_split", og.user_source()):
-        return _split(_as_classes(labels), fraction, seed)
+    return _split(_as_classes(labels), fraction, seed)
 
 
 def _as_classes(labels: Sequence[int] | NDArray[Any]) -> NDArray[Any]:

@@ -1,5 +1,7 @@
 """Files of the idx format, in which MNIST and its successors are published."""
 
+from __future__ import annotations
+
 import gzip
 import math
 import os
@@ -30,6 +32,7 @@ class DatasetError(og.OpgraphError, ValueError):
     """A file that does not hold the data that it should."""
 
 
+@og.guarded
 def read_idx(path: PathLike) -> NDArray[Any]:
     """Read an array from a file of the idx format, which may be compressed by gzip.
 
@@ -53,8 +56,7 @@ def read_idx(path: PathLike) -> NDArray[Any]:
     elements, row-major. The highest byte comes first. Y. LeCun, C. Cortes, C. Burges, "The MNIST database of
     handwritten digits".
     """
-    with og.placing("read_idx", og.user_source()):
-        return read_array(path)
+    return read_array(path)
 
 
 def read_array(path: PathLike) -> NDArray[Any]:

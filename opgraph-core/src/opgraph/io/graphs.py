@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from opgraph.errors import FileError, GraphError, placing, user_source
+from opgraph.errors import FileError, GraphError
 from opgraph.graph import as_update
 from opgraph.io.decode import LoadedGraph, decode
 from opgraph.io.encode import encode
@@ -55,18 +55,17 @@ def save_graph(
     """
     from opgraph.io.archive import dump_json, write_archive  # not at the top: zipfile costs 15 ms
 
-    with placing("save_graph", user_source()):
-        target = with_suffix(path, (SUFFIX,))
-        outputs, given = _by_name(fetches), dict(updates or {})
-        for variable in given:
-            if not isinstance(variable, Variable):
-                raise GraphError(f"updates are keyed by variables, not by {variable!r}")
-        _check_nodes([*outputs.values(), *given])
-        changed = {variable: as_update(variable, value) for variable, value in given.items()}
-        document, arrays = encode(outputs, changed)
-        members: dict[str, Array | str] = {DOCUMENT: dump_json(document)}
-        members.update((f"{number}.npy", array) for number, array in arrays.items())
-        write_file(target, lambda file: write_archive(file, members.items()))
+    target = with_suffix(path, (SUFFIX,))
+    outputs, given = _by_name(fetches), dict(updates or {})
+    for variable in given:
+        if not isinstance(variable, Variable):
+            raise GraphError(f"updates are keyed by variables, not by {variable!r}")
+    _check_nodes([*outputs.values(), *given])
+    changed = {variable: as_update(variable, value) for variable, value in given.items()}
+    document, arrays = encode(outputs, changed)
+    members: dict[str, Array | str] = {DOCUMENT: dump_json(document)}
+    members.update((f"{number}.npy", array) for number, array in arrays.items())
+    write_file(target, lambda file: write_archive(file, members.items()))
     return target
 
 
@@ -98,18 +97,17 @@ def load_graph(path: StrPath) -> LoadedGraph:
     """
     from opgraph.io.archive import Archive, load_json  # not at the top: zipfile costs 15 ms
 
-    with placing("load_graph", user_source()):
-        target = with_suffix(path, (SUFFIX,))
-        with reading(target), open(target, "rb") as file:
-            archive = Archive(file, compressed=False)
-            if DOCUMENT not in archive.members:
-                raise FileError("holds no graph")
+    target = with_suffix(path, (SUFFIX,))
+    with reading(target), open(target, "rb") as file:
+        archive = Archive(file, compressed=False)
+        if DOCUMENT not in archive.members:
+            raise FileError("holds no graph")
 
-            def array_of(number: int) -> Array | None:
-                member = f"{number}.npy"
-                return archive.array(member) if member in archive.members else None
+        def array_of(number: int) -> Array | None:
+            member = f"{number}.npy"
+            return archive.array(member) if member in archive.members else None
 
-            return decode(load_json(archive.text(DOCUMENT)), array_of)
+        return decode(load_json(archive.text(DOCUMENT)), array_of)
 
 
 def _by_name(fetches: Node | Iterable[Node] | Mapping[str, Node]) -> dict[str, Node]:

@@ -133,19 +133,18 @@ def load_variables(path: StrPath, graph: Graph | None = None, strict: bool = Tru
     FileError
         Where the file cannot be read, or is damaged.
     """
-    with placing("load_variables", user_source()):
-        target = with_suffix(path, FORMATS)
-        form = _format_of(target)
-        variables = _variables(graph)
-        with reading(target), form.open_values(target) as stored:
-            names = set(stored.names)
-            missing = tuple(name for name in variables if name not in names)
-            extra = tuple(sorted(names - variables.keys()))
-            found = [variable for name, variable in variables.items() if name in names]
-            strange = [name for name in extra if name not in stored.slots]
-            _check_fit(found, stored, *(([variables[n] for n in missing], strange) if strict else ((), ())))
-            values = {variable: stored.read(variable.name) for variable in found}
-        (graph or get_default_graph()).write_values(values)
+    target = with_suffix(path, FORMATS)
+    form = _format_of(target)
+    variables = _variables(graph)
+    with reading(target), form.open_values(target) as stored:
+        names = set(stored.names)
+        missing = tuple(name for name in variables if name not in names)
+        extra = tuple(sorted(names - variables.keys()))
+        found = [variable for name, variable in variables.items() if name in names]
+        strange = [name for name in extra if name not in stored.slots]
+        _check_fit(found, stored, *(([variables[n] for n in missing], strange) if strict else ((), ())))
+        values = {variable: stored.read(variable.name) for variable in found}
+    (graph or get_default_graph()).write_values(values)
     return Unmatched(missing, extra)
 
 

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from opgraph.build import apply, as_node, as_node_fitting, describe_inputs, graph_of, promote
+from opgraph.build import apply, as_node, as_node_fitting, describe_inputs, graph_of, make_call, promote
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, OpgraphError, ShapeError
 from opgraph.graph import Graph
@@ -31,7 +31,16 @@ from opgraph.ops.keys import (
 )
 from opgraph.ops.like import BroadcastLike, sum_to
 from opgraph.signatures import guarded
-from opgraph.spec import Shape, Spec, check_broadcasts, known_shape, listed_axes, normalize_axis, widened
+from opgraph.spec import (
+    Shape,
+    Spec,
+    check_broadcasts,
+    how_to_convert,
+    known_shape,
+    listed_axes,
+    normalize_axis,
+    widened,
+)
 
 
 class Indexing(Op):
@@ -260,7 +269,7 @@ def _checked_target(op: Indexing, ins: Specs) -> Spec:
     """Return the spec of `x`; raise where `v` does not go into the places that the key picks from it."""
     x, v, *indices = ins
     if v.dtype != x.dtype:
-        raise DtypeError(f"v is {v.dtype} where x is {x.dtype}; convert it first, with .astype({x.dtype})")
+        raise DtypeError(f"v is {v.dtype} where x is {x.dtype}; {how_to_convert(v.dtype, x.dtype)}")
     picked = x.with_shape(op.layout(x, indices).shape)
     check_broadcasts(v.shape, picked.shape)
     return x
@@ -378,7 +387,7 @@ def gather(x: NodeLike, indices: NodeLike, axis: SupportsIndex = 0) -> Node:
         For indices that are no integers.
     """
     key, node, index, _ = _along("gather", x, indices, axis)
-    return _built(make_op(GetItem, key=key), node, *index)
+    return _built(make_op(GetItem, key=key), node, *index, title="gather")
 
 
 @guarded
@@ -404,7 +413,7 @@ def scatter_add(x: NodeLike, indices: NodeLike, updates: NodeLike, axis: Support
     """
     key, node, index, graph = _along("scatter_add", x, indices, axis, updates)
     v = as_node_fitting(updates, node.dtype, graph)
-    return _built(make_op(AddAt, key=key), node, v, *index)
+    return _built(make_op(AddAt, key=key), node, v, *index, title="scatter_add")
 
 
 @front_door_for(Slice)
@@ -451,15 +460,13 @@ def _along(
     return (*(WHOLE,) * normalize_axis(axis, node.ndim), part), node, index, graph
 
 
-def _built(op: Indexing, *inputs: NodeLike) -> Node:
+def _built(op: Indexing, *inputs: NodeLike, title: str = "") -> Node:
     """Return the output of `op`, with a check of those indices that are known now."""
-    y = apply(op, *inputs)
-    call = y.call
-    assert call is not None  # it was just made
+    call = make_call(op, inputs, title)
     x, *rest = call.inputs
     indices = rest[len(rest) - op.key.count("array") :]
     try:
         check_indices(op.layout(x.spec, [index.spec for index in indices]), x.shape, indices)
     except OpgraphError as error:
-        raise error.located(op.short_name(), describe_inputs(op, call.inputs), call.source) from None
-    return y
+        raise error.located(title or op.short_name(), describe_inputs(op, call.inputs), call.source) from None
+    return call.output(0)

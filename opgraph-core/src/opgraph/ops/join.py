@@ -273,7 +273,8 @@ def concat(tensors: Iterable[NodeLike], axis: SupportsIndex = 0) -> Node:
     ArgumentError
         For an empty sequence, scalars, and an axis out of range.
     """
-    return apply(make_op(Concat, axis=axis), *_promoted(tensors, "concat"))
+    listed = _promoted(tensors, "concat")
+    return apply(make_op(Concat, axis=axis), *listed)
 
 
 @front_door_for(Stack)
@@ -294,7 +295,8 @@ def stack(tensors: Iterable[NodeLike], axis: SupportsIndex = 0) -> Node:
     ArgumentError
         For an empty sequence, and an axis out of range.
     """
-    return apply(make_op(Stack, axis=axis), *_promoted(tensors, "stack"))
+    listed = _promoted(tensors, "stack")
+    return apply(make_op(Stack, axis=axis), *listed)
 
 
 @front_door_for(Split)
@@ -335,7 +337,7 @@ def split_like(x: NodeLike, likes: Iterable[NodeLike], axis: SupportsIndex = 0) 
     ArgumentError
         Where there are no `likes`, and for an axis out of range.
     """
-    return apply_all(make_op(SplitLike, axis=axis), as_node(x), *_listed(likes, "likes"))
+    return apply_all(make_op(SplitLike, axis=axis), as_node(x), *_listed(likes, "likes", ""))
 
 
 @front_door_for(Unstack)
@@ -369,12 +371,12 @@ def unstack(x: NodeLike, axis: SupportsIndex = 0, count: int | None = None) -> t
 
 
 def _promoted(tensors: Iterable[NodeLike], what: str) -> tuple[Node, ...]:
-    listed = _listed(tensors, "tensors")
+    listed = _listed(tensors, "tensors", f"; write og.{what}([x, y])")
     return promote(*listed, what=what) if listed else ()
 
 
-def _listed(tensors: Iterable[NodeLike], name: str) -> list[NodeLike]:
+def _listed(tensors: Iterable[NodeLike], name: str, hint: str) -> list[NodeLike]:
     tensors = unwrapped(tensors)
     if isinstance(tensors, Node) or not isinstance(tensors, Iterable):
-        raise ArgumentError(f"{name} is a sequence of tensors, not {tensors!r}")
+        raise ArgumentError(f"{name} is a list of tensors, not {tensors!r}{hint}")
     return list(tensors)

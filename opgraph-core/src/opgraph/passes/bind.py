@@ -185,7 +185,7 @@ class _Binder:
             if not isinstance(kernel.scratch, tuple) or not all(isinstance(s, Spec) for s in kernel.scratch):
                 raise KernelError(f"its scratch returned {kernel.scratch!r}, not a tuple of Specs")
         except OpgraphError as error:
-            raise error.located(step.op.short_name(), source=step.source) from error.__cause__
+            raise error.located(step.what, source=step.source) from error.__cause__
         return kernel
 
     def _lay_out(self, arena: Arena, targets: Mapping[int, int]) -> None:

@@ -159,7 +159,8 @@ class _Builder:
 
     def _step(self, call: Call, inputs: tuple[int, ...]) -> tuple[int, ...]:
         outputs = tuple([self._new(spec) for spec in call.specs])
-        self.steps.append(Step(call.op, inputs, outputs, call.name, call.source))
+        step = Step(call.op, inputs, outputs, call.name, call.source, title=call.title, gradient_of=call.gradient_of)
+        self.steps.append(step)
         return outputs
 
     def _new(self, spec: Spec) -> int:

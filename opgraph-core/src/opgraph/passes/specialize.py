@@ -32,7 +32,7 @@ def specialize(structure: Structure, feeds: Sequence[Spec]) -> list[Spec]:
                 raise KernelError(f"its infer said {tuple(before)} when the graph was built, and {outs} now")
         except OpgraphError as error:
             shown = structure.describe_inputs(step, specs)
-            raise error.located(step.op.short_name(), shown, step.source) from error.__cause__
+            raise error.located(step.what, shown, step.source) from error.__cause__
         for value, spec in zip(step.outputs, outs, strict=True):
             specs[value] = spec
     for variable, value in structure.updates:

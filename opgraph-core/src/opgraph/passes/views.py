@@ -75,7 +75,7 @@ def checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | Non
     try:
         return _checked_view(step, ins, specs)
     except OpgraphError as error:
-        raise error.located(step.op.short_name(), source=step.source) from error.__cause__
+        raise error.located(step.what, source=step.source) from error.__cause__
 
 
 def _checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | None:

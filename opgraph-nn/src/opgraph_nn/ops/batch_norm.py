@@ -183,8 +183,7 @@ def batch_norm(
     ArgumentError
         For an `epsilon` that is negative or no number.
     """
-    with og.placing("batch_norm", og.user_source()):
-        check_number("epsilon", epsilon, "[0, inf)")
+    check_number("epsilon", epsilon, "[0, inf)")
     nodes = og.promote(x, scale, offset, floating=True, what="batch_norm")
     y, mean, variance = og.apply_all(og.make_op(BatchNorm, epsilon=epsilon), *nodes)
     return y, mean, variance

@@ -46,7 +46,7 @@ class Convolution(og.Op):
         check_kernel(kernel)
         channels, taken = x.shape[3], kernel.shape[2]
         if channels is not None and taken is not None and channels != taken:
-            raise og.ShapeError(f"x has {channels} channels, the kernel takes {taken}")
+            raise og.ShapeError(f"x (N, height, width, channels) has {channels} channels, the kernel takes {taken}")
         counts = count_windows(
             x.shape[1:3], kernel.shape[:2], self.strides, self.padding, self.dilations, what="kernel"
         )
