@@ -97,6 +97,14 @@ def test_a_guarded_class_says_its_own_name():
         Model(witdh=3)
 
 
+def test_a_class_without_an_init_of_its_own_stays_as_it_is():
+    @og.guarded
+    class Empty:
+        """Nothing."""
+
+    assert Empty.__init__ is object.__init__
+
+
 def test_a_method_that_is_given_nothing_says_its_own_signature():
     with pytest.raises(og.ArgumentError, match=r"astype: missing a required argument: 'dtype'\n  astype\(dtype: "):
         og.placeholder(()).astype()

@@ -15,7 +15,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def guarded(function: _F) -> _F:
     """Return `function` changed so that what goes wrong in it names it, and the user's line; a decorator.
 
-    It guards a function, a method, or a class, of which it guards ``__init__``. `front_door_for` does this too.
+    It guards a function, a method, or a class: the ``__init__`` that a class has of its own. `front_door_for` does
+    this too.
 
     * A wrong keyword, or an argument too many or too few, raises an `ArgumentError` that shows the signature.
     * An error from inside that names no line yet is given the user's. One that names that very line was raised
@@ -24,13 +25,14 @@ def guarded(function: _F) -> _F:
     * `help` shows annotations as they are written, where the module has ``from __future__ import annotations``.
     """
     if isinstance(function, type):
-        function.__init__ = guarded(function.__init__)  # type: ignore[misc]  # it is the class's own
+        if "__init__" in vars(function):
+            function.__init__ = guarded(function.__init__)  # type: ignore[misc]  # it is the class's own
         return function
 
     # what fails in a method may be what the object held before, such as a node that was made in the same line
     place = OpgraphError.located if function.__code__.co_varnames[:1] == ("self",) else OpgraphError.within
 
-    function.__annotations__ = {name: as_written(a) for name, a in inspect.get_annotations(function).items()}
+    function.__annotations__ = {name: as_written(a) for name, a in function.__annotations__.items()}
 
     @functools.wraps(function)
     def door(*args: Any, **kwargs: Any) -> Any:
