@@ -208,7 +208,7 @@ class Elementwise(Op):
         """Fill `outs`, or a block of them: a contiguous range of leading rows."""
         if self.ufunc is None:
             raise NotImplementedError(f"{type(self).__qualname__} defines neither compute nor ufunc")
-        self.ufunc(*ins, *outs)
+        self.ufunc(*ins, out=outs)
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any] | tuple[np.dtype[Any], ...]:
         """Return the dtype of the outputs: the inputs' promoted one, unless overridden."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+
 from opgraph.op import Array, Arrays, Kernel, Op, Specs
 from opgraph.passes.blocks import Block, blocks_of, part_of, spec_of_part
 from opgraph.passes.buffers import assign_buffers, find_local_lifetimes, find_local_reuse
@@ -173,8 +175,10 @@ class _Cut:
 
 def _bound(kernel: Kernel, ins: Sequence[Array | None], outs: Arrays, rest: tuple[Arrays, ...]) -> Run:
     """Return a call of `kernel` with these arrays."""
+    if kernel.ufunc in (np.maximum, np.minimum):  # which want their outputs by keyword
+        return functools.partial(kernel.ufunc, *ins, out=outs)
     if kernel.ufunc is not None:
-        return functools.partial(kernel.ufunc, *ins, *outs)
+        return functools.partial(kernel.ufunc, *ins, *outs)  # which takes half as long
     return functools.partial(kernel.run, tuple(ins), outs, *rest)
 
 

@@ -16,26 +16,21 @@ def find_commits(
     """Return the groups, by position, that make new values of variables and nothing else: the variable by the value.
 
     Such a group can run last and write the variables' own memory, block by block. Within it each block is
-    read for the last time before it is written; no other group that does likewise reads the variable.
+    read for the last time before it is written, and it reads no variable that is written by anything else.
 
     Parameters
     ----------
     cannot_fail
         Whether a step is one call, written in C, that raises nothing.
     """
-    candidates = _candidates(structure, groups, owners, lifetimes)
-    commits = {
+    updated = {variable for variable, _ in structure.updates}
+    return {
         at: targets
-        for at, targets in candidates.items()
-        if all(map(cannot_fail, groups[at].steps)) and _reads_before_writing(groups[at], targets, owners)
+        for at, targets in _candidates(structure, groups, owners, lifetimes).items()
+        if all(map(cannot_fail, groups[at].steps))
+        and _read(groups[at], owners).isdisjoint(updated.difference(targets.values()))
+        and _reads_before_writing(groups[at], targets, owners)
     }
-    writers = {variable: at for at, targets in commits.items() for variable in targets.values()}
-    for at in list(commits):
-        for value in _read(groups[at]):
-            for owner in owners.get(value, (value,)):
-                if writers.get(owner, at) != at:
-                    commits.pop(writers[owner], None)
-    return commits
 
 
 def _candidates(
@@ -49,8 +44,7 @@ def _candidates(
             elsewhere.add(value)
         targets[value] = variable
     for at, group in enumerate(groups):
-        for value in _read(group):
-            elsewhere.update(o for o in owners.get(value, (value,)) if o in lifetimes and lifetimes[o][0] != at)
+        elsewhere.update(v for v in _read(group, owners) if v in lifetimes and lifetimes[v][0] != at)
     elsewhere.update(owner for value in targets for owner in owners.get(value, ()))
     results: dict[int, list[int]] = {}
     for value, (made, _) in lifetimes.items():
@@ -77,5 +71,7 @@ def _reads_before_writing(group: Group, targets: Mapping[int, int], owners: Owne
     return True
 
 
-def _read(group: Group) -> set[int]:
-    return {step.inputs[i] for step in group.steps for i in step.reads()}
+def _read(group: Group, owners: Owners) -> set[int]:
+    """Return the values whose memory the steps read."""
+    read = {step.inputs[i] for step in group.steps for i in step.reads()}
+    return {owner for value in read for owner in owners.get(value, (value,))}
