@@ -6,8 +6,9 @@ the values it reads and makes by their numbers.
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,9 +22,24 @@ from opgraph.threads import share_out, using_threads
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One application of an op to numbered values; `run` is false where only its shapes are wanted.
+    """One application of an op to numbered values.
 
-    `title` and `gradient_of` are those of the call.
+    Attributes
+    ----------
+    op
+        What is applied.
+    inputs, outputs
+        The numbers of the values that it reads and makes.
+    name, source
+        Those of the call that it comes from, for messages.
+    run
+        False where only the shapes of its outputs are wanted.
+    recomputes
+        Whether a gradient computes here again what was computed before.
+    region
+        Tells apart the steps that a gradient computes again by the function they belong to; 0 for all others.
+    title, gradient_of
+        Those of the call.
     """
 
     op: Op
@@ -34,6 +50,8 @@ class Step:
     run: bool = True
     title: str = ""
     gradient_of: str = ""
+    recomputes: bool = False
+    region: int = 0
 
     @property
     def what(self) -> str:
@@ -44,6 +62,13 @@ class Step:
         """Return the positions of the inputs whose data the op reads, and not their shape alone."""
         unread = self.op.shape_only(len(self.inputs))
         return [i for i in range(len(self.inputs)) if i not in unread]
+
+    def reading(self, replaced: Mapping[int, int]) -> "Step":
+        """Return the step as it reads other values in the place of those that are `replaced`."""
+        if replaced.keys().isdisjoint(self.inputs):
+            return self
+        inputs = tuple([replaced.get(value, value) for value in self.inputs])
+        return replace(self, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,20 @@ class Structure:
     fetches: tuple[int, ...]
     updates: tuple[tuple[int, int], ...]
 
+    def rewritten(self, steps: Iterable[Step], replaced: Mapping[int, int], **fields: Any) -> "Structure":
+        """Return the structure with other `steps`, and with the values that are `replaced` by others.
+
+        Parameters
+        ----------
+        steps
+            They read those others already.
+        fields
+            What else changes.
+        """
+        fetches = tuple([replaced.get(value, value) for value in self.fetches])
+        updates = tuple([(variable, replaced.get(value, value)) for variable, value in self.updates])
+        return replace(self, steps=tuple(steps), fetches=fetches, updates=updates, **fields)
+
     def name(self, value: int) -> str:
         """Return the name of the call that makes a value, or what a message calls one that is there before."""
         step = self.maker(value)
@@ -101,7 +140,12 @@ class Structure:
 
     def maker(self, value: int) -> Step | None:
         """Return the step that makes a value, None for one that is there before."""
-        return next((step for step in self.steps if value in step.outputs), None)
+        return self.makers.get(value)
+
+    @cached_property
+    def makers(self) -> Mapping[int, Step]:
+        """The step that makes each value, but for those that are there before."""
+        return {value: step for step in self.steps for value in step.outputs}
 
     @property
     def read(self) -> set[int]:

@@ -99,6 +99,7 @@ class _Builder:
         self.variables: dict[Variable, int] = {}
         self.constants: dict[int, Array] = {}
         self.keys: dict[int, int] = {}
+        self.regions: dict[object, int] = {}
 
     def number(self, node: Node) -> int:
         """Return the number of a node's value, a new one for a leaf that was not seen before."""
@@ -159,7 +160,18 @@ class _Builder:
 
     def _step(self, call: Call, inputs: tuple[int, ...]) -> tuple[int, ...]:
         outputs = tuple([self._new(spec) for spec in call.specs])
-        step = Step(call.op, inputs, outputs, call.name, call.source, title=call.title, gradient_of=call.gradient_of)
+        region = 0 if call.region is None else self.regions.setdefault(call.region, len(self.regions) + 1)
+        step = Step(
+            call.op,
+            inputs,
+            outputs,
+            call.name,
+            call.source,
+            title=call.title,
+            gradient_of=call.gradient_of,
+            recomputes=call.recomputes,
+            region=region,
+        )
         self.steps.append(step)
         return outputs
 

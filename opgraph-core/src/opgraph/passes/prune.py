@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
-from opgraph.plan import Structure
+from opgraph.op import Elementwise, Op
+from opgraph.plan import Step, Structure
 
 
 def prune(structure: Structure) -> Structure:
-    """Return `structure` with the steps that its results need.
+    """Return `structure` with the steps, constants and keys that its results need.
 
-    A step whose outputs are read for their shape alone stays, to be inferred, but is not run.
+    A step whose outputs are read for their shape alone stays, to be inferred, but is not run; and so does one
+    that nothing reads, where other passes left it, while its sizes may turn out not to go together in a run.
     """
     read = structure.results
     shaped: set[int] = set()
@@ -16,12 +18,28 @@ def prune(structure: Structure) -> Structure:
     for step in reversed(structure.steps):
         runs = not read.isdisjoint(step.outputs)
         if runs:
-            unread = step.op.shape_only(len(step.inputs))
-            read.update(value for i, value in enumerate(step.inputs) if i not in unread)
-            shaped.update(value for i, value in enumerate(step.inputs) if i in unread)
-        elif not shaped.isdisjoint(step.outputs):
+            if type(step.op).shape_only is Op.shape_only:
+                read.update(step.inputs)
+            else:
+                unread = step.op.shape_only(len(step.inputs))
+                read.update([value for i, value in enumerate(step.inputs) if i not in unread])
+                shaped.update([step.inputs[i] for i in unread])
+        elif not shaped.isdisjoint(step.outputs) or _may_raise(step, structure):
             shaped.update(step.inputs)
         else:
             continue
         kept.append(step if step.run == runs else replace(step, run=runs))
-    return replace(structure, steps=tuple(reversed(kept)))
+    needed = read | shaped
+    return replace(
+        structure,
+        steps=tuple(reversed(kept)),
+        constants={value: array for value, array in structure.constants.items() if value in needed},
+        keys={value: stream for value, stream in structure.keys.items() if value in needed},
+    )
+
+
+def _may_raise(step: Step, structure: Structure) -> bool:
+    """Whether to infer the step's shapes may raise in a run: sizes known by now have been seen to go together."""
+    if len(step.inputs) == 1 and isinstance(step.op, Elementwise):
+        return False
+    return any(not structure.specs[value].shape.is_known for value in step.inputs)
