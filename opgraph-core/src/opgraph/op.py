@@ -146,6 +146,18 @@ class Op:
         """Return which of `n` inputs are read for their shape alone."""
         return frozenset()
 
+    def read_by(self, reader: "Op") -> "Callable[..., Node] | None":
+        """Return a function that builds from this op's inputs, and better, what `reader` makes of its output.
+
+        Asked when a graph is compiled, about every op that reads this one's output and nothing else; ``None``
+        leaves both as they are. For the logarithm of a sigmoid, whose value may be too small for a float, the
+        sigmoid returns what builds the same without overflow::
+
+            def read_by(self, reader):
+                return log_sigmoid if reader.name == "core.log" else None
+        """
+        return None
+
     @classmethod
     def short_name(cls) -> str:
         """Return the name that users see: without the namespace for opgraph's own packages."""

@@ -11,10 +11,12 @@ from opgraph.passes.eliminate_common import eliminate_common
 from opgraph.passes.fold_constants import fold_constants
 from opgraph.passes.prune import prune
 from opgraph.passes.simplify import simplify
+from opgraph.passes.stabilize import stabilize
 from opgraph.plan import Structure
 
 GRAPH_PASSES: Mapping[str, Callable[[Structure], Structure]] = {
     "simplify": simplify,
+    "stabilize": stabilize,
     "fold_constants": fold_constants,
     "eliminate_common": eliminate_common,
     "prune": prune,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from opgraph.op import Array, Arrays, Op
-from opgraph.passes.buffers import checked_view, stand_in
+from opgraph.passes.memory import stand_in
+from opgraph.passes.views import checked_view
 from opgraph.plan import Step, Structure, read_only
 from opgraph.spec import Spec, known_shape
 

@@ -40,6 +40,18 @@ def prune(structure: Structure) -> Structure:
 
 def _may_raise(step: Step, structure: Structure) -> bool:
     """Whether to infer the step's shapes may raise in a run: sizes known by now have been seen to go together."""
-    if len(step.inputs) == 1 and isinstance(step.op, Elementwise):
+    shapes = [structure.specs[value].shape for value in step.inputs]
+    if step.op.name in _CHECKING_NOTHING or all(shape.is_known for shape in shapes):
         return False
-    return any(not structure.specs[value].shape.is_known for value in step.inputs)
+    if step.op.name == "core.broadcast_like":
+        return any(n != 1 for n in shapes[0])
+    # what has one element broadcasts to everything
+    wide = sum(any(n != 1 for n in shape) for shape in shapes)
+    return not (isinstance(step.op, Elementwise) and wide < 2)
+
+
+# ops for which the number of dimensions, which is always known, is all that counts
+_CHECKING_NOTHING = frozenset(
+    f"core.{name}"
+    for name in ("count", "expand_dims", "identity", "reduce_mean", "reduce_sum", "stop_gradient", "transpose")
+)

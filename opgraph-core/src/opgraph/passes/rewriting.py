@@ -112,18 +112,22 @@ class Rewriting:
 
     def new(self, op: Op, *inputs: int) -> int:
         """Return the value of `op` of `inputs`, computed by a new step in the place of the one to be rewritten."""
-        (spec,) = infer_specs(op, tuple([self.specs[value] for value in inputs]))
-        value = self._add(spec)
-        assert self._origin is not None
-        self._made.append(self._origin.replaced_by(op, inputs, (value,)))
+        (value,) = self.new_all(op, *inputs)
         return value
 
-    def constant(self, number: Any, dtype: np.dtype[Any]) -> int:
-        """Return a new scalar constant."""
-        array = np.array(number, dtype)
+    def new_all(self, op: Op, *inputs: int) -> tuple[int, ...]:
+        """Return all outputs of `op` of `inputs`, as `new` does."""
+        specs = infer_specs(op, tuple([self.specs[value] for value in inputs]))
+        values = tuple([self._add(spec) for spec in specs])
+        assert self._origin is not None
+        self._made.append(self._origin.replaced_by(op, inputs, values))
+        return values
+
+    def constant(self, array: Array) -> int:
+        """Return the value of a new constant, whose memory is not written any more."""
         value = self._add(spec_of(array))
         self.constants[value] = read_only(array)
-        self._labels[value] = f"constant {number}"
+        self._labels[value] = "constant"
         return value
 
     def is_filled(self, value: int, number: Any) -> bool:
@@ -150,7 +154,7 @@ class Rewriting:
                 found = rule(step, self)
             except OpgraphError as error:
                 if isinstance(error, KernelError):
-                    raise
+                    raise error.located(step.op.short_name(), source=step.source) from error.__cause__
                 found = None  # it made what does not go together; the run will say so, if it must
             if found is not None:
                 self._check(rule, step, found, rounds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -150,6 +150,9 @@ class Sigmoid(Smooth, name="nn.sigmoid"):
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (y,), (g,) = outs, cotangents
         return (g * (y * (1.0 - y)),)
+
+    def read_by(self, reader: og.Op) -> Callable[..., og.Node] | None:
+        return log_sigmoid if reader.name == "core.log" else None
 
 
 class Softplus(Smooth, name="nn.softplus"):

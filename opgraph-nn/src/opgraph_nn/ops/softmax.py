@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -50,6 +51,9 @@ class Softmax(AlongAxis, name="nn.softmax"):
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (y,), (g,) = outs, cotangents
         return (y * (g - og.reduce_sum(g * y, self.axis, keepdims=True)),)
+
+    def read_by(self, reader: og.Op) -> Callable[..., og.Node] | None:
+        return functools.partial(log_softmax, axis=self.axis) if reader.name == "core.log" else None
 
 
 class LogSoftmax(AlongAxis, name="nn.log_softmax"):
