@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from opgraph.op import Elementwise
+from opgraph.op import Elementwise, Op
 from opgraph.plan import Step
 from opgraph.spec import MAX_NDIMS, Spec, normalize_axes
 
@@ -60,10 +60,15 @@ class KnownDims:
         return tuple([-(value * MAX_NDIMS + axis) - 1 if n is None else n for axis, n in enumerate(shape)])
 
     def _derived(self, step: Step) -> Dims | None:
-        if isinstance(step.op, Elementwise):
+        if broadcasts(step.op):
             return self.broadcast(step.inputs) if len(step.inputs) > 1 else self.of(step.inputs[0])
         derive = _DERIVATIONS.get(step.op.name)
         return None if derive is None else derive(step.op, [self.of(value) for value in step.inputs])
+
+
+def broadcasts(op: Op) -> bool:
+    """Whether the inputs of `op` broadcast against each other, and nothing else is asked of their sizes."""
+    return isinstance(op, Elementwise) and type(op).infer is Elementwise.infer
 
 
 def absorbed(small: Dims, large: Dims) -> bool:

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from opgraph.op import Elementwise, Op
+from opgraph.op import Op
+from opgraph.passes.dims import broadcasts
 from opgraph.plan import Step, Structure
 
 
@@ -47,7 +48,7 @@ def _may_raise(step: Step, structure: Structure) -> bool:
         return any(n != 1 for n in shapes[0])
     # what has one element broadcasts to everything
     wide = sum(any(n != 1 for n in shape) for shape in shapes)
-    return not (isinstance(step.op, Elementwise) and wide < 2)
+    return not (broadcasts(step.op) and wide < 2)
 
 
 # ops for which the number of dimensions, which is always known, is all that counts

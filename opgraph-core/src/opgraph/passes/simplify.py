@@ -12,6 +12,7 @@ import numpy as np
 from opgraph.op import Elementwise
 from opgraph.ops.like import BroadcastLike
 from opgraph.ops.shape import Reshape, Squeeze, Transpose
+from opgraph.passes.dims import broadcasts
 from opgraph.passes.rewriting import Rewriting, Rules, rewrite
 from opgraph.plan import Step, Structure
 from opgraph.spec import known_shape, normalize_axes
@@ -241,7 +242,7 @@ def reduction_of_one(step: Step, at: Rewriting) -> int | None:
 @RULES.of(Elementwise)
 def broadcast_anyway(step: Step, at: Rewriting) -> int | None:
     """An operand need not be broadcast to a shape to which an elementwise op broadcasts it itself."""
-    if len(step.inputs) < 2:
+    if len(step.inputs) < 2 or not broadcasts(step.op):
         return None
     for i, value in enumerate(step.inputs):
         spread = at.maker(value, "core.broadcast_like", "core.broadcast_to")

@@ -1,0 +1,30 @@
+import pytest
+from random_graphs import RandomGraph, assert_agree, seeds
+from structures import ops
+
+from opgraph.passes import GRAPH_PASSES
+
+
+@pytest.mark.parametrize("seed", seeds())
+@pytest.mark.parametrize("exact", [True, False], ids=["elementwise", "all"])
+def test_graph_passes_leave_the_results_of_random_graphs_as_they_are(seed, exact):
+    graph = RandomGraph(seed, exact)
+    assert_agree(graph.results(), graph.results(passes=()), exact)
+
+
+@pytest.mark.parametrize("seed", seeds()[::20])
+@pytest.mark.parametrize("name", GRAPH_PASSES)
+def test_each_pass_alone_leaves_the_results_of_random_graphs_as_they_are(seed, name):
+    for exact in (True, False):
+        graph = RandomGraph(seed, exact)
+        assert_agree(graph.results(passes=(name,)), graph.results(passes=()), exact)
+
+
+def test_random_graphs_have_something_for_every_pass():
+    changed = dict.fromkeys(GRAPH_PASSES, 0)
+    for seed in range(20):
+        graph = RandomGraph(seed, exact=False)
+        plain = ops(graph.program(passes=())._executable.structure)
+        for name in GRAPH_PASSES:
+            changed[name] += ops(graph.program(passes=(name,))._executable.structure) != plain
+    assert min(changed.values()) > 5
