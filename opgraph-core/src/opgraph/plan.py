@@ -73,7 +73,18 @@ class Step:
     def replaced_by(self, op: Op, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> "Step":
         """Return a step that stands where this one stood, for messages and for those who share what it computes."""
         # which dataclasses.replace would do, in three times the time
-        return Step(op, inputs, outputs, self.name, self.source, self.run, self.recomputes, self.region)
+        return Step(
+            op,
+            inputs,
+            outputs,
+            self.name,
+            self.source,
+            self.run,
+            self.title,
+            self.gradient_of,
+            self.recomputes,
+            self.region,
+        )
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,7 @@ def find_views(structure: Structure, specs: Sequence[Spec]) -> tuple[Structure, 
     same: dict[int, int] = {}
     steps = []
     for step in structure.steps:
-        if same and not same.keys().isdisjoint(step.inputs):
-            step = replace(step, inputs=tuple([same.get(v, v) for v in step.inputs]))
+        step = step.reading(same)
         if step.run and step.op.has_view():
             unread = step.op.shape_only(len(step.inputs))
             read = [v for i, v in enumerate(step.inputs) if i not in unread]
