@@ -238,7 +238,7 @@ def _conditions(report: dict[str, Any]) -> Iterator[str]:
         yield f"- Meanwhile other processes took {report['others']:.0%} of the processors' time."
     for name in report["workloads"]:
         workload = WORKLOADS[name]
-        yield f"- {name}: {workload.steps} steps a turn; results agree to {workload.tolerance:.0e} of the largest number."
+        yield f"- {name}: {workload.steps} steps a turn; results agree to {workload.tolerance:.0e} of the largest."
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
@@ -254,9 +254,11 @@ def plot(report: dict[str, Any], path: Path) -> None:
     for axis, (name, rows) in zip(axes, drawn.items(), strict=True):
         bars = {n: ratio(row, rows[BASE]) for n, row in rows.items() if row.get("rounds") and "failed" not in row}
         colors = ["tab:orange" if library.startswith("opgraph") else "tab:gray" for library in bars]
-        axis.barh(list(bars), list(bars.values()), color=colors)
+        drawn_bars = axis.barh(list(bars), list(bars.values()), color=colors)
+        axis.bar_label(drawn_bars, fmt="%.2g", padding=3)
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_xscale("log")
+        axis.margins(x=0.1)
         axis.invert_yaxis()
         axis.set_title(name, loc="left", fontsize="medium")
     axes[-1].set_xlabel(f"time of a step, relative to {BASE}")

@@ -2,10 +2,137 @@
 
 import numpy as np
 
-from workloads import SCALAR_STEPS, TINY_STEPS, Data, Task, nothing
+from workloads import (
+    BATCH,
+    HIDDEN,
+    LAYERS,
+    SCALAR_STEPS,
+    SEQUENCES,
+    TINY_STEPS,
+    UNROLLED,
+    VOCABULARY,
+    Data,
+    Task,
+    nothing,
+    parameter_names,
+)
+from workloads.adam import Adam
 
 MODULES = ("numpy",)
 TILE = 1 << 15  # elements; twelve arrays of them stay in the cache
+
+
+def mlp(data: Data) -> Task:
+    """Go through the layers there and back."""
+    state = _State(data)
+    hs = [np.empty((BATCH, size), np.float32) for size in LAYERS]
+    gs = [np.empty((BATCH, size), np.float32) for size in LAYERS]
+    mask = [np.empty((BATCH, size), bool) for size in LAYERS]
+    row = np.empty((BATCH, 1), np.float32)
+    every = np.arange(BATCH)
+
+    def step(number: int) -> list[np.ndarray]:
+        p, g, inputs, labels = state.take(number)
+        hs[0] = inputs
+        for i in range(3):
+            np.matmul(hs[i], p[f"w{i}"], out=hs[i + 1])
+            np.add(hs[i + 1], p[f"b{i}"], out=hs[i + 1])
+            if i < 2:
+                np.maximum(hs[i + 1], 0, out=hs[i + 1])
+        loss = _cross_entropy(hs[3], labels, gs[3], row, every)
+        for i in (2, 1, 0):
+            np.matmul(hs[i].T, gs[i + 1], out=g[f"w{i}"])
+            np.add.reduce(gs[i + 1], axis=0, out=g[f"b{i}"])
+            if i:
+                np.matmul(gs[i + 1], p[f"w{i}"].T, out=gs[i])
+                np.greater(hs[i], 0, out=mask[i])
+                np.multiply(gs[i], mask[i], out=gs[i])
+        state.adam.step(list(g.values()))
+        return [loss]
+
+    return Task(state.reset, step)
+
+
+def rnn(data: Data) -> Task:
+    """Go through the sequences there and back."""
+    state = _State(data)
+    hs = np.zeros((UNROLLED + 1, SEQUENCES, HIDDEN), np.float32)
+    g_logits = np.empty((UNROLLED, SEQUENCES, VOCABULARY), np.float32)
+    logits = np.empty((SEQUENCES, VOCABULARY), np.float32)
+    work, g_h, pre = (np.empty((SEQUENCES, HIDDEN), np.float32) for _ in range(3))
+    row = np.empty((SEQUENCES, 1), np.float32)
+    every = np.arange(SEQUENCES)
+    part = {name: np.empty_like(data[name]) for name in parameter_names(data)}
+
+    def step(number: int) -> list[np.ndarray]:
+        p, g, inputs, labels = state.take(number)
+        total = np.float32(0)
+        for t in range(UNROLLED):
+            h = hs[t + 1]
+            np.matmul(inputs[t], p["wxh"], out=h)
+            np.matmul(hs[t], p["whh"], out=work)
+            np.add(h, work, out=h)
+            np.add(h, p["bh"], out=h)
+            np.tanh(h, out=h)
+            np.matmul(h, p["why"], out=logits)
+            np.add(logits, p["by"], out=logits)
+            total += _cross_entropy(logits, labels[t], g_logits[t], row, every)
+        np.divide(g_logits, UNROLLED, out=g_logits)
+        for gradient in g.values():
+            gradient.fill(0)
+        g_h.fill(0)
+        for t in reversed(range(UNROLLED)):
+            h, g_y = hs[t + 1], g_logits[t]
+            np.matmul(g_y, p["why"].T, out=work)
+            np.add(g_h, work, out=g_h)
+            np.multiply(h, h, out=pre)
+            np.subtract(1, pre, out=pre)
+            np.multiply(pre, g_h, out=pre)
+            np.matmul(pre, p["whh"].T, out=g_h)
+            for name, left, right in (("why", h, g_y), ("wxh", inputs[t], pre), ("whh", hs[t], pre)):
+                np.matmul(left.T, right, out=part[name])
+            for name, back in (("by", g_y), ("bh", pre)):
+                np.add.reduce(back, axis=0, out=part[name])
+            for name, gradient in g.items():
+                np.add(gradient, part[name], out=gradient)
+        state.adam.step(list(g.values()))
+        return [np.float32(total / UNROLLED)]
+
+    return Task(state.reset, step)
+
+
+class _State:
+    """The parameters, memory for their gradients, and the optimizer."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._parameters = {name: np.empty_like(data[name]) for name in parameter_names(data)}
+        self._gradients = {name: np.empty_like(data[name]) for name in parameter_names(data)}
+
+    def reset(self) -> None:
+        for name, parameter in self._parameters.items():
+            np.copyto(parameter, self._data[name])
+        self.adam = Adam(list(self._parameters.values()))
+
+    def take(self, number: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Return the parameters, their gradients and a batch."""
+        inputs, labels = self._data["inputs"], self._data["labels"]
+        return self._parameters, self._gradients, inputs[number % len(inputs)], labels[number % len(labels)]
+
+
+def _cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, gradient: np.ndarray, row: np.ndarray, every: np.ndarray
+) -> np.ndarray:
+    """Return the mean loss, and fill its gradient."""
+    np.max(logits, axis=1, out=row, keepdims=True)
+    np.subtract(logits, row, out=logits)
+    np.exp(logits, out=gradient)
+    np.add.reduce(gradient, axis=1, out=row, keepdims=True)
+    np.divide(gradient, row, out=gradient)
+    loss = (np.log(row[:, 0]) - logits[every, labels]).mean(dtype=np.float32)
+    gradient[every, labels] -= 1
+    np.divide(gradient, len(labels), out=gradient)
+    return loss
 
 
 def elementwise(data: Data) -> Task:
@@ -101,4 +228,4 @@ def tiny(data: Data) -> Task:
     return Task(nothing, step)
 
 
-BUILDERS = {"elementwise": elementwise, "scalar": scalar, "tiny": tiny}
+BUILDERS = {"mlp": mlp, "rnn": rnn, "elementwise": elementwise, "scalar": scalar, "tiny": tiny}
