@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ LIBRARIES: dict[str, tuple[str, int | None, Sequence[str]]] = {
 }
 BASE = "torch"
 FLOOR = "numpy"
+SLOW_START = 10  # seconds; where the first result takes longer, it is timed once
 
 
 def main() -> None:
@@ -51,6 +52,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything that was measured")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the ratios, where Matplotlib is installed")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables and the machine")
+    parser.add_argument(
+        "--keep-coretype",
+        action="store_true",
+        help="leave OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which slow a current NumPy, and which an old one may need",
+    )
     options = parser.parse_args()
     others = Others()
     report: dict[str, Any] = {
@@ -61,12 +67,13 @@ def main() -> None:
     }
     for name in options.only:
         print(f"{name} …", file=sys.stderr)
-        report["workloads"][name] = measure(name, options)
+        rows = report["workloads"][name] = measure(name, options)
+        print("\n".join(section(name, rows)), flush=True)
     report["others"] = others.share()
-    text = markdown(report)
-    print(text)
+    print("\n".join(conditions(report)))
     if options.markdown:
-        options.markdown.write_text(text, encoding="utf-8")
+        sections = [line for name, rows in report["workloads"].items() for line in section(name, rows)]
+        options.markdown.write_text("\n".join([*sections, *conditions(report), ""]), encoding="utf-8")
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if options.plot:
@@ -78,43 +85,49 @@ def main() -> None:
 def measure(name: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return what was found of each library on one workload."""
     workload = WORKLOADS[name]
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {library: {} for library in options.libraries if name in LIBRARIES[library][2]}
+    results: dict[str, list[np.ndarray]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         data = folder / "data.npz"
         np.savez(data, **workload.make(np.random.default_rng(0)))
-        workers: dict[str, Worker] = {}
-        firsts: dict[str, list[float]] = {}
-        for start in range(options.starts):
-            for library in options.libraries:
-                module, threads, where = LIBRARIES[library]
-                if name not in where or rows.get(library, {}).keys() & {"failed", "missing"}:
-                    continue
-                try:
-                    worker = stack.enter_context(closing(Worker(module, name, data, threads or options.threads)))
-                except Failure as failure:
-                    rows[library] = {"failed": str(failure)}
-                    continue
-                if "missing" in worker.built:
-                    rows[library] = worker.built
-                    continue
-                firsts.setdefault(library, []).append(worker.built["first"])
-                if start:
-                    worker.close()
-                else:
-                    workers[library] = worker
-                    rows[library] = {k: v for k, v in worker.built.items() if k != "first"} | {"rounds": []}
+        workers = _started(stack, name, data, rows, options)
         _take_turns(workload, workers, rows, options.rounds)
-        results: dict[str, list[np.ndarray]] = {}
         for library, worker in workers.items():
-            if "failed" not in rows[library]:
+            with _failing(rows[library]):
                 path = folder / f"{library}.npz"
-                rows[library] |= {"first": statistics.median(firsts[library]), "memory": worker.finish(path)}
+                rows[library]["memory"] = worker.finish(path)
                 with np.load(path) as file:
                     results[library] = list(file.values())
-    for library, failure in _disagreeing(workload, results):
+    for library, failure in disagreeing(workload, results):
         rows[library]["failed"] = failure
-    return {library: rows[library] for library in options.libraries if library in rows}
+    return rows
+
+
+def _started(
+    stack: ExitStack, name: str, data: Path, rows: dict[str, dict[str, Any]], options: argparse.Namespace
+) -> dict[str, Worker]:
+    """Return a worker for each library that is there, having timed the first result in several."""
+    workers: dict[str, Worker] = {}
+    firsts: dict[str, list[float]] = {library: [] for library in rows}
+    for _ in range(options.starts):
+        for library, row in rows.items():
+            if "missing" in row or "failed" in row or any(first > SLOW_START for first in firsts[library]):
+                continue
+            module, threads, _ = LIBRARIES[library]
+            with _failing(row):
+                worker = Worker(module, name, data, threads or options.threads, options.keep_coretype)
+                stack.callback(worker.close)
+                row |= worker.built
+                if library in workers:
+                    worker.close()
+                elif "missing" not in row:
+                    workers[library] = worker
+                    row["rounds"] = []
+                if "first" in row:
+                    firsts[library].append(row["first"])
+                    row["first"] = statistics.median(firsts[library])
+    return workers
 
 
 def _take_turns(workload: Workload, workers: dict[str, Worker], rows: dict[str, dict[str, Any]], rounds: int) -> None:
@@ -124,18 +137,22 @@ def _take_turns(workload: Workload, workers: dict[str, Worker], rows: dict[str, 
     for number in range(rounds + 1):
         shuffle.shuffle(order)
         for library in order:
-            if "failed" in rows[library]:
-                continue
-            try:
+            with _failing(rows[library]):
                 times = workers[library].run(workload.steps)
-            except Failure as failure:
-                rows[library]["failed"] = str(failure)
-                continue
-            if number:
-                rows[library]["rounds"].append(times)
+                if number:
+                    rows[library]["rounds"].append(times)
 
 
-def _disagreeing(workload: Workload, results: dict[str, list[np.ndarray]]) -> Iterator[tuple[str, str]]:
+@contextmanager
+def _failing(row: dict[str, Any]) -> Iterator[None]:
+    """Note in a row that its library failed, and what it said first."""
+    try:
+        yield
+    except Failure as failure:
+        row.setdefault("failed", str(failure))
+
+
+def disagreeing(workload: Workload, results: dict[str, list[np.ndarray]]) -> Iterator[tuple[str, str]]:
     """Yield the libraries whose results are not those of the hand-written loop, or of the first where it is not there.
 
     With what is wrong.
@@ -173,16 +190,15 @@ def fastest(row: dict[str, Any]) -> float:
     return min(map(min, row["rounds"]))
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """Return the tables as the documentation has them."""
-    lines: list[str] = []
-    for name, rows in report["workloads"].items():
-        lines += [f"### {WORKLOADS[name].title}", ""]
-        lines += [*_table(rows), ""]
-        lines += [f"- {line}" for line in [*_remarks(name, rows)]]
-        if lines[-1]:
-            lines.append("")
-    return "\n".join([*lines, *_conditions(report)]) + "\n"
+def section(name: str, rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines about one workload, as the documentation has them."""
+    yield f"### {WORKLOADS[name].title}"
+    yield ""
+    yield from _table(rows)
+    for remark in _remarks(name, rows):
+        yield ""
+        yield remark
+    yield ""
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -224,7 +240,7 @@ def _remarks(name: str, rows: dict[str, dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _conditions(report: dict[str, Any]) -> Iterator[str]:
+def conditions(report: dict[str, Any]) -> Iterator[str]:
     """Yield on what, and of what, it was measured."""
     machine, rows = report["machine"], [row for some in report["workloads"].values() for row in some.values()]
     versions = {name: number for row in rows for name, number in row.get("versions", {}).items()}

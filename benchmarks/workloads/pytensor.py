@@ -92,7 +92,7 @@ def elementwise(data: Data) -> Task:
 
 
 def scalar(data: Data) -> Task:
-    """Compile the chain with its gradient, rolled up: unrolled, it takes minutes to compile."""
+    """Compile the chain with its gradient, rolled up: unrolled, it is deeper than Python lets PyTensor recurse."""
     x = pt.scalar("x", dtype="float64")
     values = pytensor.scan(
         lambda y: pt.sin(y) * 1.01 + 0.1, outputs_info=x, n_steps=SCALAR_STEPS, mode=MODE, return_updates=False

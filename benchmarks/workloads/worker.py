@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,11 @@ class Worker:
         What it said of itself when it was ready; ``{"missing": name}`` where a module is not installed.
     """
 
-    def __init__(self, library: str, workload: str, data: Path, threads: int) -> None:
+    def __init__(self, library: str, workload: str, data: Path, threads: int, keep_coretype: bool = False) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "workloads.worker", library, workload, str(data), str(threads)],
             cwd=BENCHMARKS,
-            env=_environment(threads),
+            env=_environment(threads, () if keep_coretype else SLOWING),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -67,9 +67,10 @@ class Worker:
         return found
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, if it has not ended."""
         self._process.kill()
-        self._process.communicate()
+        with self._process:  # closes the pipes, and waits
+            pass
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -92,9 +93,9 @@ class Worker:
         return answer
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, without: Sequence[str]) -> dict[str, str]:
     """Return the environment of a worker, the same for every library."""
-    kept = {name: value for name, value in os.environ.items() if name not in SLOWING}
+    kept = {name: value for name, value in os.environ.items() if name not in without}
     paths = [os.path.abspath(path) for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
         **kept,
