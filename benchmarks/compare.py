@@ -210,7 +210,7 @@ def _table(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
         if library not in measured:
             yield f"| {library} | {_trouble(row)} | | | | | |"
             continue
-        ratios = (f"{ratio(row, base):.2f}", f"{fastest(row) / fastest(base):.2f}") if base else ("", "")
+        ratios = (f"{ratio(row, base):.2g}", f"{fastest(row) / fastest(base):.2g}") if base else ("", "")
         yield (
             f"| {library} | {step_time(row) * 1e3:.3g} | {ratios[0]} | {fastest(row) * 1e3:.3g} | {ratios[1]} "
             f"| {row['first'] * 1e3:.0f} | {row['memory'] / 1e6:.1f} |"
