@@ -134,6 +134,24 @@ def test_any_number_of_threads_gives_the_same_bits():
             assert mine.tobytes() == theirs.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [((300, 400), (400, 310)), ((3, 70, 500), (500, 810)), ((2, 150, 400), (2, 400, 530)), ((90, 2000), (2000, 101))],
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_large_products_are_shared_and_are_the_same_for_any_number_of_threads(x, y, transposed):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=x), rng.normal(size=y)
+    u, v = og.placeholder(x, np.float64), og.placeholder(y, np.float64)
+    product = og.matmul(u, v)
+    if transposed:
+        product = og.matmul(og.swapaxes(v, -1, -2), og.swapaxes(u, -1, -2))
+    found = [og.RunTime(threads=n).run(product, {u: a, v: b}) for n in (1, 2, 3)]
+    expected = np.einsum("...ij,...jk->...ik", a, b)
+    np.testing.assert_allclose(found[0], np.swapaxes(expected, -1, -2) if transposed else expected, rtol=1e-9)
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+
+
 def test_runs_of_one_run_time_in_several_threads_do_not_mix():
     x = og.placeholder((None,), np.float64)
     y = og.exp(x) + 1.0

@@ -290,9 +290,12 @@ def installed(group: str = OPS_GROUP) -> Mapping[str, list[Entry]]:
     from importlib.metadata import entry_points  # not at the top: costs 15 ms, and most programs do without
 
     found: dict[str, list[Entry]] = {}
+    known: dict[Any, Any] = {}  # metadata are read anew each time they are asked for
     for point in entry_points(group=group):
+        if point.dist not in known:
+            known[point.dist] = point.dist.metadata if point.dist else None
         # a broken uninstall leaves distributions without metadata, and so without a name
-        metadata = point.dist.metadata if point.dist else None
+        metadata = known[point.dist]
         distribution = _distribution_name(metadata["Name"] if metadata and "Name" in metadata else "unknown")
         owner = OWN_DISTRIBUTIONS.get(point.name.partition(".")[0]) if group == OPS_GROUP else None
         if owner is None or owner == distribution:
@@ -312,7 +315,8 @@ def _own_entries(namespace: str) -> Mapping[str, list[Entry]]:
     except PackageNotFoundError:
         return {}
     points = owner.entry_points.select(group=OPS_GROUP)
-    return {p.name: [_entry(p, name, owner.version)] for p in points if p.name.startswith(f"{namespace}.")}
+    version = owner.version  # read from the metadata each time
+    return {p.name: [_entry(p, name, version)] for p in points if p.name.startswith(f"{namespace}.")}
 
 
 def _entry(point: "EntryPoint", distribution: str, version: str) -> Entry:

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from opgraph.op import Array, Arrays, Specs
+from opgraph.threads import parallel_for
 
 Labels: TypeAlias = tuple[str, ...]
 
 SMALL = 1024  # multiplications that take less time than finding the fastest way to do them
+WORTH_A_THREAD = 1 << 23  # multiplications that take some 100 microseconds, and more than a thread to wake
 
 
 class Term(NamedTuple):
@@ -66,7 +68,28 @@ def matrix_product(x: Array, y: Array, out: Array) -> None:
         # one product instead of one for each matrix of the stack
         rows = math.prod(x.shape[:-1])
         x, out = x.reshape(rows, x.shape[-1]), out.reshape(rows, y.shape[-1])
-    np.matmul(x, y, out=out)
+    parts = _parts(out, x.shape[-1]) if x.ndim > 1 and y.ndim > 1 else 1
+    if parts == 1:
+        np.matmul(x, y, out=out)
+        return
+    rows, columns = out.shape[-2:]
+    by_rows = rows >= columns
+    step = -(-max(rows, columns) // parts)
+
+    def product(i: int) -> None:
+        part = slice(i * step, (i + 1) * step)
+        if by_rows:
+            np.matmul(x[..., part, :], y, out=out[..., part, :])
+        else:
+            np.matmul(x, y[..., part], out=out[..., part])
+
+    parallel_for(product, parts)
+
+
+def _parts(out: Array, inner: int) -> int:
+    """Return in how many parts threads share a product, which follows from shapes alone: 1, 2, 4, 8 or 16."""
+    shares = out.size * inner // WORTH_A_THREAD
+    return min(16, 1 << shares.bit_length() - 1) if shares else 1
 
 
 def wide_scratch(ins: Specs, outs: Specs) -> Specs:

@@ -62,7 +62,9 @@ class _Fusion:
         self.latest: dict[Shape, _Open] = {}  # of each shape, the group opened last, which runs first
         self.first_need: dict[int, Need] = {}
         self.last_need: dict[int, float] = dict.fromkeys(structure.results, math.inf)
+        # what need not wait for a group: it is there anyway, or may join the group itself
         self.given = {*structure.feeds, *structure.variables, *structure.constants}
+        self.fusable_shapes = {value: specs[value].shape for at in fusable for value in structure.steps[at].outputs}
 
     def groups(self) -> list[Group]:
         for at in range(len(self.structure.steps) - 1, -1, -1):
@@ -105,7 +107,7 @@ class _Fusion:
         kept = sum(self.specs[v].nbytes or 0 for v in step.outputs)
         waiting = {v for i in step.reads() for v in self.owners.get(step.inputs[i], (step.inputs[i],))}
         for value in waiting - self.given:
-            if self.last_need.get(value, -1) < group.time:
+            if self.last_need.get(value, -1) < group.time and self.fusable_shapes.get(value) != group.shape:
                 kept -= self.specs[value].nbytes or 0
         return kept >= 0
 
