@@ -172,3 +172,40 @@ def test_a_kernel_that_fails_on_one_block_is_named_and_later_runs_are_right(thre
     (found,) = program(np.zeros((20, 70_000)))
     assert (found == 2.0).all()
     assert v.val == 2.0
+
+
+def test_memory_of_a_result_serves_again_only_when_nobody_has_it():
+    x = og.placeholder((None,), np.float64)
+    program = og.RunTime().compile([x], [x * 2.0])
+    values = np.arange(100_000.0)
+    first = program(values)[0]
+    view = program(values + 1)[0][5:9]
+    third = program(values + 2)[0]
+    assert not np.shares_memory(first, third)
+    assert not np.shares_memory(view, third)
+    held = memoryview(third)
+    del third
+    reference = program(values + 3)[0]
+    program(values + 4)
+    np.testing.assert_array_equal(first, values * 2)
+    np.testing.assert_array_equal(view, (values[5:9] + 1) * 2)
+    np.testing.assert_array_equal(np.asarray(held), (values + 2) * 2)
+    np.testing.assert_array_equal(reference, (values + 3) * 2)
+    last = program(values + 5)[0]
+    address = last.ctypes.data
+    del last, reference
+    assert program(values)[0].ctypes.data == address
+
+
+def test_views_of_what_is_fed_follow_each_run_s_feed():
+    for n in (3, 90_000):  # one that is copied, and one that is not
+        x = og.placeholder((2, n), np.float64)
+        y = x[1, ::-1] * 2.0 + og.transpose(x)[:, 0]
+        program = og.RunTime(threads=1).compile([x], [y, x[0]])
+        for seed in range(3):
+            values = np.random.default_rng(seed).normal(size=(2, n))
+            found = program(values)
+            np.testing.assert_array_equal(found[0], values[1, ::-1] * 2.0 + values[0])
+            np.testing.assert_array_equal(found[1], values[0])
+            values[:] = 0
+            assert found[1].any()

@@ -10,6 +10,7 @@ LARGE, SMALL = (784, 24, 792, 800), (7, 5, 6, 4)  # batch, inputs, hidden units,
 SMALLEST_VECTOR = 784 * 4  # bytes; there is no array in a large step that takes less, but for single numbers
 BUFFER = 8192 * 8  # bytes that NumPy itself may take in another thread, where no test makes its buffers smaller
 OBJECTS = 8192  # bytes, for the objects of Python that a step makes
+VIEWS = 12288  # bytes, for views of a large feed, one for each block of what reads it
 
 
 def perceptron(batch, inputs, hidden, classes, threads=None):
@@ -52,7 +53,7 @@ def test_a_training_step_takes_no_more_memory_for_large_arrays_than_for_small_on
         for _ in range(2):
             step()
         needed.append(transient_bytes(step))
-    assert needed[0] - needed[1] < SMALLEST_VECTOR + (threads - 1) * BUFFER
+    assert needed[0] - needed[1] < SMALLEST_VECTOR + VIEWS + (threads - 1) * BUFFER
 
 
 def test_a_training_step_needs_little_memory_for_the_objects_of_its_own():
@@ -77,4 +78,4 @@ def test_a_step_that_returns_arrays_allocates_those_and_no_other():
     program = og.RunTime().compile(inputs, [y, *og.grad(og.reduce_sum(y), inputs)])
     arrays = [np.random.default_rng(seed).standard_normal((500, 300), np.float32) for seed in range(2)]
     returned = sum(array.nbytes for array in program(*arrays))
-    assert transient_bytes(lambda: program(*arrays)) < returned + OBJECTS
+    assert transient_bytes(lambda: program(*arrays)) < returned + OBJECTS + VIEWS

@@ -6,8 +6,10 @@ the values it reads and makes by their numbers.
 
 import functools
 import operator
+import sys
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -249,6 +251,8 @@ class Plan:
         For each thread, what writes each block of variables in place when all that can fail is over.
     staged
         The updates whose new values are copied into the variables, by their positions in the structure.
+    copied
+        Memory for what is fed of small size.
     feed_views
         What makes views of what a run feeds.
     rebindings
@@ -273,6 +277,7 @@ class Plan:
     makers: Sequence[Step]
     commits: Sequence[Sequence[Sequence[Run]]]
     staged: Sequence[int]
+    copied: Mapping[int, Array]
     feed_views: Sequence[tuple[Run, Step]]
     rebindings: Sequence[Rebinding]
     arrays: Environment
@@ -281,6 +286,7 @@ class Plan:
     threads: int
     nbytes: int
     proved: bool = False  # that no kernel returns anything: a first run looks
+    fetched: dict[int, Array] = field(default_factory=dict)  # what was handed out last, of what is large
 
     def run(self, feeds: Sequence[Array], seed: int, step: int, check_finite: bool = False) -> list[Array]:
         """Execute the calls and return fresh copies of the fetched values.
@@ -297,7 +303,10 @@ class Plan:
         """
         arrays = self.arrays
         for value, array in zip(self.structure.feeds, feeds, strict=True):
-            arrays[value] = read_only(array)
+            if value in self.copied:
+                np.copyto(self.copied[value], array)
+            else:
+                arrays[value] = read_only(array)
         for value, stream in self.structure.keys.items():
             arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, stream, step)
         if check_finite:
@@ -310,7 +319,7 @@ class Plan:
                 self._run_calls()
             for value, staged in self.staging.items():
                 np.copyto(staged, arrays[value])
-            return [np.array(arrays[value], order="C", subok=False) for value in self.structure.fetches]
+            return [self._handed_out(at, arrays[value]) for at, value in enumerate(self.structure.fetches)]
 
     def release(self) -> None:
         """Let go of what was fed."""
@@ -323,6 +332,16 @@ class Plan:
         """Return what the variables take that are not written in place, in the order of `staged`."""
         values = [self.structure.updates[at][1] for at in self.staged]
         return [self.staging.get(value, self.arrays[value]) for value in values]
+
+    def _handed_out(self, at: int, array: Array) -> Array:
+        """Return a copy of a fetched value, in the memory of the one handed out before if nobody has that any more."""
+        if not LARGE_FETCH <= array.nbytes <= HUGE_FETCH:
+            return np.array(array, order="C", subok=False)
+        if at not in self.fetched or not _is_dropped(self.fetched, at):
+            # the system clears new memory page by page, which takes longer than the copy
+            self.fetched[at] = np.empty(array.shape, array.dtype)
+        np.copyto(self.fetched[at], array)
+        return self.fetched[at]
 
     def _bind_feeds(self) -> None:
         for view, step in self.feed_views:
@@ -386,7 +405,17 @@ def _cause(error: Exception) -> BaseException | None:
     return error.__cause__ if isinstance(error, OpgraphError) else error
 
 
+def _is_dropped(arrays: dict[int, Array], at: int) -> bool:
+    """Whether nobody but `arrays` refers to the array: whoever views its memory does."""
+    return sys.getrefcount(arrays[at]) <= _REFERENCES and not weakref.getweakrefcount(arrays[at])
+
+
 _MASK = (1 << 64) - 1
+LARGE_FETCH, HUGE_FETCH = 1 << 17, 1 << 26  # bytes
+_REFERENCES = (lambda arrays: sys.getrefcount(arrays[0]))({0: np.empty(1)})
+# where threads do not take turns, a reference may be on its way unseen
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    _REFERENCES = 0
 
 
 def read_only(array: Array) -> Array:

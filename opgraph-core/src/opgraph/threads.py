@@ -52,6 +52,10 @@ def parallel_for(body: Callable[[int], object], n: int) -> None:
 
 def share_out(bodies: Sequence[Callable[[int], object]], n: int) -> None:
     """Call one of `bodies` with each index below `n`, each body in a thread of its own, the first in this one."""
+    if len(bodies) == 1:
+        for i in range(n):
+            bodies[0](i)
+        return
     tasks = iter(range(n))
 
     def share(body: Callable[[int], object]) -> None:
@@ -111,6 +115,9 @@ def _spread(shares: Sequence[Call], then: Sequence[Call] = ()) -> None:
 
     Returns when all end. No signal handler runs in this thread between shares that are written in C.
     """
+    if len(shares) == 1:
+        run_calls([shares[0], *then])
+        return
     waiting = iter(shares[1:])
     done: SimpleQueue[object] = SimpleQueue()
     wake = [functools.partial(_pool.inbox.put, (waiting, done))] * _pool.grown_to(len(shares) - 1)

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from opgraph.passes.fuse import alone, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
 from opgraph.passes.views import find_views, set_views
 from opgraph.plan import Arena, Environment, Group, Plan, Run, Section, Step, Structure, read_only
-from opgraph.spec import Spec
+from opgraph.spec import Spec, known_shape
+
+SMALL_FEED = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,14 @@ class _Binder:
         choose: KernelChoice,
         layout: Layout,
     ) -> None:
-        self.structure, self.owners = find_views(structure, specs)
+        self.structure, self.owners, self.offsets = find_views(structure, specs)
         self.specs = specs
         self.choose = choose
         self.layout = layout
         self.storages = dict(zip(self.structure.variables, variables, strict=True))
-        self.feeds = frozenset(self.structure.feeds)
+        # a small value is copied for less than it takes to bind to another one's memory
+        self.copied = {v for v in self.structure.feeds if (specs[v].nbytes or 0) <= SMALL_FEED}
+        self.feeds = frozenset(self.structure.feeds) - self.copied
         self.passing = {value for value in range(len(specs)) if self._lies_in(value, self.feeds)}
         self.arrays: Environment = [None] * len(specs)
         self.writable: dict[int, Array] = {}
@@ -140,6 +145,7 @@ class _Binder:
             makers=makers,
             commits=[[maker.calls(w, block, memory) for w in committing for block in w.blocks] for memory in writers],
             staged=[at for at, (_, value) in enumerate(self.structure.updates) if value not in targets],
+            copied={value: self.writable[value] for value in self.copied},
             feed_views=self.feed_views,
             rebindings=maker.rebindings,
             arrays=self.arrays,
@@ -193,6 +199,7 @@ class _Binder:
         memory = new_memory(arena.nbytes)
         self.writable = {v: array_over(memory, offset, self.specs[v]) for v, offset in arena.offsets.items()}
         self.writable.update((value, self.storages[variable]) for value, variable in targets.items())
+        self.writable.update((v, array_over(new_memory(rounded(self.specs[v])), 0, self.specs[v])) for v in self.copied)
         for value, array in [*self.storages.items(), *self.structure.constants.items(), *self.writable.items()]:
             self.arrays[value] = read_only(array)
         for value in self.structure.keys:
@@ -200,10 +207,19 @@ class _Binder:
         for step in self.structure.steps:
             if step.run and step.outputs[0] in self.owners:
                 if self._lies_in(step.outputs[0], self.feeds):
-                    show = functools.partial(set_views, step, self.specs, self.arrays)
-                    self.feed_views.append((show, step))
+                    self.feed_views.append((self._feed_view(step), step))
                 else:
                     set_views(step, self.specs, self.arrays)
+
+    def _feed_view(self, step: Step) -> Run:
+        """Return what puts the views that `step` makes of what a run feeds among the arrays."""
+        if not all(value in self.offsets for value in step.outputs):
+            return functools.partial(set_views, step, self.specs, self.arrays)
+        views = []
+        for value in step.outputs:
+            (owner,) = self.owners[value]
+            views.append((value, owner, known_shape(self.specs[value].shape), *self.offsets[value]))
+        return functools.partial(_show, views, [self.specs[v].dtype for v in step.outputs], self.arrays)
 
     def _staging(self, targets: Mapping[int, int]) -> dict[int, Array]:
         """Return memory for new values that a variable or a feed holds, which a write could change or a caller has."""
@@ -216,3 +232,9 @@ class _Binder:
 
     def _lies_in(self, value: int, leaves: frozenset[int]) -> bool:
         return not leaves.isdisjoint(self.owners.get(value, (value,)))
+
+
+def _show(views: Sequence[tuple[int, int, Any, int, Any]], dtypes: Sequence[Any], arrays: Environment) -> None:
+    """Put views of what is fed, which is contiguous, among the arrays."""
+    for (value, owner, shape, offset, strides), dtype in zip(views, dtypes, strict=True):
+        arrays[value] = np.ndarray(shape, dtype, arrays[owner], offset, strides)

@@ -1,7 +1,8 @@
 """Which values are views of others, and which of these are the others themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,23 +14,33 @@ from opgraph.plan import Environment, Step, Structure
 from opgraph.spec import Spec
 
 
-def find_views(structure: Structure, specs: Sequence[Spec]) -> tuple[Structure, dict[int, frozenset[int]]]:
-    """Return `structure` without views that show all of a value as it is, and where the other views lie.
+class Views(NamedTuple):
+    """Which values of a structure are views.
 
-    The ops are asked with stand-ins laid out as the real arrays will be: contiguous, or views of that.
-
-    Returns
-    -------
+    Attributes
+    ----------
     structure
-        In which the value itself stands for such a view.
+        The structure without the views that show all of a value as it is: the value stands for them.
     owners
         Of each value that is a view, those whose memory it may lie in, at the end of its chain of views.
+    offsets
+        How many bytes into its owner's memory a view begins, and its strides, where it has one owner.
     """
+
+    structure: Structure
+    owners: Mapping[int, frozenset[int]]
+    offsets: Mapping[int, tuple[int, tuple[int, ...]]]
+
+
+def find_views(structure: Structure, specs: Sequence[Spec]) -> Views:
+    """Return which values are views: ops are asked with stand-ins laid out as the real arrays will be."""
     memory = new_memory(max((rounded(spec) for spec in specs), default=0))
     arrays: dict[int, Array] = {}
     owners: dict[int, frozenset[int]] = {}
+    offsets: dict[int, tuple[int, tuple[int, ...]]] = {}
     same: dict[int, int] = {}
     steps = []
+    start = _address(memory)
     for step in structure.steps:
         step = step.reading(same)
         if step.run and step.op.has_view():
@@ -47,6 +58,8 @@ def find_views(structure: Structure, specs: Sequence[Spec]) -> tuple[Structure, 
                 for value, array in zip(step.outputs, found, strict=True):
                     arrays[value] = array
                     owners[value] = frozenset().union(*(owners.get(v, (v,)) for v in read))
+                    if len(owners[value]) == 1 and array.size:
+                        offsets[value] = _address(array) - start, array.strides
         steps.append(step)
     if same:
         structure = replace(
@@ -55,7 +68,7 @@ def find_views(structure: Structure, specs: Sequence[Spec]) -> tuple[Structure, 
             fetches=tuple([same.get(v, v) for v in structure.fetches]),
             updates=tuple([(variable, same.get(v, v)) for variable, v in structure.updates]),
         )
-    return structure, owners
+    return Views(structure, owners, offsets)
 
 
 def set_views(step: Step, specs: Sequence[Spec], arrays: Environment) -> None:
@@ -95,5 +108,10 @@ def _is_same(view: Array, array: Array) -> bool:
         view.shape == array.shape
         and view.strides == array.strides
         and view.dtype == array.dtype
-        and view.__array_interface__["data"][0] == array.__array_interface__["data"][0]
+        and _address(view) == _address(array)
     )
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
