@@ -263,6 +263,28 @@ def test_a_broadcast_is_left_to_the_op_that_reads_it():
     assert_passes_change_nothing([og.broadcast_like(s, x) * og.exp(x), og.where(x > 0, x, og.zeros_like(x))], feeds)
 
 
+class Paired(og.Elementwise, name="testsimplify.paired"):
+    """x + y, of equal shapes alone."""
+
+    inputs = ("x", "y")
+
+    def infer(self, ins):
+        if not ins[0].shape.compatible_with(ins[1].shape):
+            raise og.ShapeError("shapes differ")
+        return super().infer(ins)
+
+    def compute(self, ins, outs):
+        np.add(ins[0], ins[1], out=outs[0])
+
+
+def test_an_op_that_wants_equal_shapes_gets_them():
+    x, column = og.placeholder((None, None)), og.placeholder((None, 1))
+    y = og.apply(Paired(), x, og.broadcast_like(og.reduce_sum(x, 1, keepdims=True), x))
+    assert "broadcast_like" in simplified(y)
+    assert simplified(og.apply(Paired(), x, og.broadcast_like(column, x)))[0] == "broadcast_like"
+    assert_passes_change_nothing([y], {x: np.ones((2, 3))})
+
+
 def test_a_broadcast_that_makes_the_shape_stays():
     column, row = og.placeholder((None, 1)), og.placeholder((1, 3))
     x = og.placeholder((None, 3))
