@@ -12,7 +12,7 @@ from opgraph.testing.programs import values_and_gradients
 
 
 class Recompute(Check):
-    """Under `og.checkpoint`, values and gradients are the same bit by bit."""
+    """Under `og.checkpoint`, values and gradients are the same bit by bit; complex ones to rounding."""
 
     name = "recompute"
 
@@ -28,5 +28,8 @@ class Recompute(Check):
 
         kept = values_and_gradients(case, build, False, og.RunTime(seed=case.seed))
         again = values_and_gradients(case, og.checkpoint(build), False, og.RunTime(seed=case.seed))
-        expect_same(again(case.inputs), kept(case.inputs), "recomputed for the gradient, the value or gradient")
+        # NumPy 2.0 multiplies complex numbers with another last bit where arrays lie next to each other
+        rounding = any(x.dtype.kind == "c" for x in case.inputs)
+        what = "recomputed for the gradient, the value or gradient"
+        expect_same(again(case.inputs), kept(case.inputs), what, rounding)
         return None
