@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from op_samples import faults, op_classes, placeholders, samples
+from op_samples import faults, is_small, op_classes, placeholders, samples
 
 import opgraph as og
 import opgraph_vision as vision
@@ -29,7 +29,7 @@ def test_values_agree_with_the_reference(op_class, sample):
 
 
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
-@pytest.mark.parametrize(("op_class", "sample"), samples(OPS))
+@pytest.mark.parametrize(("op_class", "sample"), samples(OPS, wanted=is_small))
 def test_gradients_agree_with_finite_differences_through_second_order(op_class, sample, unknown):
     inputs = [np.asarray(x) for x in sample.inputs]
     nodes = placeholders(inputs, unknown)
@@ -39,7 +39,9 @@ def test_gradients_agree_with_finite_differences_through_second_order(op_class, 
 
 
 # finite differences of complex numbers take four times as long, so a few samples must do
-@pytest.mark.parametrize(("op_class", "sample"), samples([op for op in OPS if op.info and op.info.multilinear])[::5])
+@pytest.mark.parametrize(
+    ("op_class", "sample"), samples([op for op in OPS if op.info and op.info.multilinear], wanted=is_small)[::5]
+)
 def test_gradients_of_complex_numbers_agree_with_finite_differences(op_class, sample):
     inputs = [np.asarray(x) for x in sample.inputs]
     inputs = [x * (1 - 2j) + 1j if x.dtype == np.float64 else x for x in inputs]

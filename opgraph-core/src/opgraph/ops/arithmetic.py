@@ -224,7 +224,7 @@ def _divisions(rng: Rng) -> Iterable[Sample]:
     for shape, other in (((2, 3), (2, 3)), ((2, 1, 3), (4, 1)), ((), (3,)), ((0, 3), (1, 3))):
         x: Array = rng.integers(-3, 3, shape) + rng.uniform(0.4, 0.6, shape)
         y: Array = rng.choice([-1.0, 1.0], other) * rng.uniform(0.98, 1.02, other)
-        yield Sample((x, y), id=f"{len(shape)}-d by {len(other)}-d")
+        yield Sample((x, y), id=f"{shape} by {other}")
     yield _integer_pair(rng)
     yield Sample((np.array([True]), np.array([True])), raises=DtypeError, id="booleans")
     yield Sample((np.array([1j]), np.array([1j])), raises=DtypeError, id="complex")

@@ -114,7 +114,7 @@ class Logical(Elementwise):
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         for shapes in (((2, 3), (2, 3)), ((2, 1, 3), (4, 1)), ((), (3,)), ((0, 3), (1, 3))):
             operands = [rng.random(shape) < 0.5 for shape in shapes[: len(cls.inputs)]]
-            yield Sample(operands, id=f"{len(shapes[0])}-d")
+            yield Sample(operands, id=f"{shapes[0]}")
         yield Sample([rng.normal(size=(3,)) for _ in cls.inputs], raises=DtypeError, id="floats")
         yield Sample([rng.integers(0, 1, (3,)) for _ in cls.inputs], raises=DtypeError, id="integers")
 

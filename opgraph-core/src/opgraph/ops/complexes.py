@@ -33,7 +33,7 @@ class Part(Elementwise):
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-            yield Sample((rng.normal(size=shape) + 1j * rng.normal(size=shape),), id=f"complex {len(shape)}-d")
+            yield Sample((rng.normal(size=shape) + 1j * rng.normal(size=shape),), id=f"complex {shape}")
         yield Sample((rng.normal(size=(2, 3)),), id="real")
 
 

@@ -82,6 +82,7 @@ class Einsum(Op, name="core.einsum"):
         yield sample("ij,jk->ik", (0, 3), (3, 2), id="empty")
         yield sample("ij,jk->ik", (2, 0), (0, 3), id="empty inner")
         yield sample("i,", (3,), (), id="scalar")
+        yield sample("nij,jk,n->ki", (3, 17, 29), (29, 41), (3,), id="large")
         yield sample("ij,jk->ik", (2, 3), (4, 5), raises=ShapeError, id="sizes")
         yield sample("ij,jk->ik", (2, 3), (3,), raises=ShapeError, id="dimensions")
         yield sample("ij->ij", (2, 3), (2, 3), raises=ArgumentError, id="operands")
@@ -146,7 +147,8 @@ class EinsumLike(Op, name="core._einsum_like"):
         yield sample("i->...i", (4, 2, 3), (3,), id="ellipsis repeated")
         yield sample("i,i->i", (3,), (1,), (1,), id="size 1")
         yield sample("ij->j", (3,), (0, 3), id="empty")
-        yield sample("ij->ij", (2, 3), (2, 4), raises=ShapeError)
+        yield sample("nik,kj->nij", (3, 17, 29), (3, 17, 41), (41, 29), id="large")
+        yield sample("ij->ij", (2, 3), (2, 4), raises=ShapeError, id="sizes")
 
 
 def einsum_cotangents(subscripts: str, xs: Nodes, g: Node) -> Nodes:

@@ -28,7 +28,7 @@ class Function(Elementwise):
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-            yield Sample((rng.uniform(*cls.between, shape),), id=f"{len(shape)}-d")
+            yield Sample((rng.uniform(*cls.between, shape),), id=f"{shape}")
         yield Sample((rng.uniform(*cls.between, (2, 1)) + 1j * rng.uniform(0.3, 1.0, (2, 1)),), id="complex")
 
 

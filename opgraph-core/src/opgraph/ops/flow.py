@@ -24,7 +24,7 @@ class Passing(Op):
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-            yield Sample((rng.normal(size=shape),), id=f"{len(shape)}-d")
+            yield Sample((rng.normal(size=shape),), id=f"{shape}")
         yield Sample((rng.normal(size=(3,)) + 1j,), id="complex")
         yield Sample((rng.integers(0, 9, (3,)),), id="integers")
 

@@ -81,6 +81,7 @@ class Matmul(Op, name="core.matmul"):
             ((2, 3), (3,), "matrix by vector"),
             ((3,), (4, 3, 2), "vector by stack"),
             ((4, 2, 3), (3,), "stack by vector"),
+            ((2, 17, 31), (31, 43), "large"),
         ]:
             yield Sample((rng.normal(size=shape), rng.normal(size=other)), id=what)
         yield Sample((rng.normal(size=(2, 3)), rng.normal(size=(4, 3))), raises=ShapeError, id="inner sizes")

@@ -33,7 +33,7 @@ class Extreme(Choosy):
             # no two alike: whole numbers beside halves
             x: Array = rng.integers(-2, 2, shape) + rng.uniform(-0.1, 0.1, shape)
             y: Array = rng.integers(-2, 2, other) + rng.uniform(0.4, 0.6, other)
-            yield Sample((x, y), id=f"{len(shape)}-d and {len(other)}-d")
+            yield Sample((x, y), id=f"{shape} and {other}")
         yield Sample((rng.integers(-9, 9, (2, 3)), rng.integers(-9, 9, (3,))), id="integers")
         yield Sample((np.array([1j]), np.array([1j])), raises=DtypeError, id="complex")
 
@@ -196,7 +196,7 @@ class Rounding(Choosy):
         for shape in ((2, 3), (4, 1, 2), (), (0, 3)):
             # between the steps of each
             x: Array = rng.integers(-3, 3, shape) + rng.choice([0.25, 0.75], shape)
-            yield Sample((x,), id=f"{len(shape)}-d")
+            yield Sample((x,), id=f"{shape}")
         yield Sample((np.array([1j]),), raises=DtypeError, id="complex")
 
 

@@ -51,7 +51,7 @@ class Power(Choosy, name="core.power"):
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         for shape, other in (((2, 3), (2, 3)), ((2, 1, 3), (4, 1)), ((3,), ()), ((0, 3), (1, 3))):
-            yield Sample((rng.uniform(0.4, 2.0, shape), rng.normal(size=other)), id=f"{len(shape)}-d to {len(other)}-d")
+            yield Sample((rng.uniform(0.4, 2.0, shape), rng.normal(size=other)), id=f"{shape} to {other}")
         z: Array = rng.uniform(0.4, 2.0, (2,)) + 1j * rng.normal(size=(2,))
         yield Sample((z, rng.normal(size=(3, 1)) + 1j * rng.normal(size=(3, 1))), id="complex")
         yield Sample((rng.integers(-3, 3, (2, 3)), rng.integers(0, 4, (3,))), id="integers")

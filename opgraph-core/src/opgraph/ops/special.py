@@ -94,7 +94,7 @@ class ErrorFunction(Choosy):
     @classmethod
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-            yield Sample((rng.uniform(-2.0, 2.0, shape),), id=f"{len(shape)}-d")
+            yield Sample((rng.uniform(-2.0, 2.0, shape),), id=f"{shape}")
         yield Sample((np.array([-0.7, 0.1, 1.3, 2.5]),), id="each part")
         yield Sample((np.array([1j]),), raises=DtypeError, id="complex")
 

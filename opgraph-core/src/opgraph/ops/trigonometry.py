@@ -201,7 +201,7 @@ def _points(rng: Rng) -> Iterable[Sample]:
     """Yield coordinates away from the axes, beyond one of which angles jump."""
     for shape, other in (((2, 3), (2, 3)), ((2, 1, 3), (4, 1)), ((), (3,)), ((0, 3), (1, 3))):
         coordinates: tuple[Array, Array] = (away_from_zero(rng, shape), away_from_zero(rng, other))
-        yield Sample(coordinates, id=f"{len(shape)}-d and {len(other)}-d")
+        yield Sample(coordinates, id=f"{shape} and {other}")
     yield Sample((np.array([1j]), np.array([1j])), raises=DtypeError, id="complex")
 
 

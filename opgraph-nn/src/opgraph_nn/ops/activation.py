@@ -73,7 +73,7 @@ class LeakyRelu(og.Elementwise, name="nn.leaky_relu"):
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
         for shape, attrs in (((2, 3), {}), ((), {"alpha": 1.5}), ((4, 1, 2), {"alpha": -0.5}), ((3, 0), {})):
-            yield og.Sample((_nonzero(rng, shape),), attrs, id=f"{len(shape)}-d")
+            yield og.Sample((_nonzero(rng, shape),), attrs, id=f"{shape}")
         yield og.Sample((_nonzero(rng, (5,)),), {"alpha": 0.0}, id="alpha 0")
         yield og.Sample((rng.integers(-5, 5, (2, 3)),), raises=og.DtypeError, id="integers")
 
@@ -134,7 +134,7 @@ class Smooth(og.Elementwise):
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
         for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-            yield og.Sample((rng.normal(size=shape) * 2,), id=f"{len(shape)}-d")
+            yield og.Sample((rng.normal(size=shape) * 2,), id=f"{shape}")
         yield og.Sample((rng.integers(-5, 5, (2, 3)),), raises=og.DtypeError, id="integers")
         yield og.Sample((rng.normal(size=(2, 3)) * 1j,), raises=og.DtypeError, id="complex")
 
@@ -240,7 +240,7 @@ class Elu(og.Elementwise, name="nn.elu"):
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
         for shape, attrs in (((2, 3), {}), ((), {"alpha": 0.5}), ((4, 1, 2), {"alpha": 2.0}), ((3, 0), {})):
-            yield og.Sample((_nonzero(rng, shape),), attrs, id=f"{len(shape)}-d")
+            yield og.Sample((_nonzero(rng, shape),), attrs, id=f"{shape}")
         yield og.Sample((rng.integers(-5, 5, (2, 3)),), raises=og.DtypeError, id="integers")
 
 
@@ -376,6 +376,6 @@ def _nonzero(rng: np.random.Generator, shape: tuple[int, ...]) -> og.Array:
 
 def _away_from_zero(rng: np.random.Generator) -> Iterable[og.Sample]:
     for shape in ((2, 3), (), (4, 1, 2), (3, 0)):
-        yield og.Sample((_nonzero(rng, shape),), id=f"{len(shape)}-d")
+        yield og.Sample((_nonzero(rng, shape),), id=f"{shape}")
     yield og.Sample((rng.integers(-5, 5, (2, 3)),), id="integers")
     yield og.Sample((rng.normal(size=(2, 3)) * 1j,), raises=og.DtypeError, id="complex")

@@ -453,4 +453,5 @@ _CASES = [
     _Case("gaps between windows", (1, 2), (2, 3), "VALID", (1, 5, 6, 1), (1, 3, 2, 1)),
     _Case("images and channels", (1, 2), (1, 1), "VALID", (2, 1, 5, 3), (2, 1, 4, 3)),
     _Case("no images", (3, 2), (1, 1), "VALID", (0, 4, 5, 6), (0, 2, 4, 6)),
+    _Case("large", (3, 2), (2, 3), "SAME", (2, 17, 16, 5), (2, 9, 6, 5)),
 ]
