@@ -231,6 +231,22 @@ def test_our_own_ops_pass_every_structural_check(name):
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_complex_products_of_a_block_may_be_rounded_otherwise(seed):
+    rng = np.random.default_rng(seed)
+    x, y = (rng.normal(size=shape) + 1j * rng.normal(size=shape) for shape in ((5,), (3, 1)))
+    report = check_op("core.multiply", samples=[og.Sample((x, y))], checks=["purity", "compiled", "recompute"])
+    assert report.ok, str(report)
+
+
+def test_a_kernel_as_high_as_its_image_does_not_broadcast():
+    rng = np.random.default_rng(0)
+    g, kernel, x = (rng.normal(size=shape) for shape in ((1, 1, 2, 5), (2, 3, 1, 5), (1, 2, 6, 1)))
+    sample = og.Sample((g, kernel, x), {"strides": (3, 2), "padding": "VALID"})
+    report = check_op("vision._conv2d_input_gradient", samples=[sample], checks=["broadcast"])
+    assert [result.status for result in report.results] == ["not applicable"], str(report)
+
+
 def test_our_own_ops_take_or_refuse_every_dtype():
     dtypes = list(map(np.dtype, (np.bool, np.int8, np.int64, np.uint8, np.float16, np.float32, np.complex64)))
     for op_class in filter(lambda op: isinstance(op, type), map(og.registry.get, og.registry.names())):

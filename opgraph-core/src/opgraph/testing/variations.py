@@ -103,3 +103,13 @@ def subsets_of_dimensions(shapes: Shapes, most: int = 8) -> Iterator[tuple[tuple
     for i in range(len(shapes)):
         yield tuple(dim for dim in dims if dim[0] == i)
     yield tuple(dims)
+
+
+def rounded_otherwise(rng: np.random.Generator, arrays: Sequence[Array]) -> Arrays:
+    """Return floats moved by up to two units in their last place, and all else as it is."""
+    return tuple(
+        np.asarray(x * (1 + np.finfo(x.dtype).eps * rng.integers(-2, 3, x.shape)), x.dtype)
+        if x.dtype.kind in "fc"
+        else x
+        for x in arrays
+    )

@@ -80,8 +80,8 @@ def _shrunk(full: Arrays, along: dict[int, tuple[int, ...]], leading: bool) -> t
 def _of_size_one(case: Case) -> Iterator[tuple[Arrays, Arrays]]:
     """Yield inputs of size 1 along an axis whose size another input decides, where the op takes them, and expanded.
 
-    An axis is such a one if it may change together with one of another input, and not alone but to 1, which changes
-    nothing about the outputs.
+    An axis is such a one if it may change together with one of another input, and neither alone, but it to 1, which
+    changes nothing about the outputs. (A kernel may be lower than an image, without being repeated.)
     """
     shapes, dtypes = shapes_of(case.inputs), dtypes_of(case.inputs)
 
@@ -91,7 +91,9 @@ def _of_size_one(case: Case) -> Iterator[tuple[Arrays, Arrays]]:
     for dim in dimensions(shapes):
         (i, axis), n = dim, shapes[dim[0]][dim[1]]
         others = [d for d in dimensions(shapes) if d[0] != i and shapes[d[0]][d[1]] == n]
-        if n < 2 or i in case.unread or not any(outcome({dim: n + 1, other: n + 1}) for other in others):
+        if n < 2 or i in case.unread:
+            continue
+        if not any(outcome({dim: n + 1, other: n + 1}) and outcome({other: n + 1}) is None for other in others):
             continue
         if outcome({dim: n + 1}) is None and outcome({dim: 1}) == case.specs:
             yield _shrunk(case.inputs, {i: (axis,)}, leading=False)

@@ -8,7 +8,7 @@ import opgraph as og
 from opgraph.testing.case import Case, Failed, real_view
 from opgraph.testing.check import NOTHING
 from opgraph.testing.derivatives import DerivativeCheck, cotangents
-from opgraph.testing.jacobians import Array, is_small, numeric_jacobians, pullback
+from opgraph.testing.jacobians import Array, Pullback, is_small, numeric_jacobians, pullback
 
 NARROW = {np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.complex128): np.dtype(np.complex64)}
 HALF = {np.dtype(np.float64): np.dtype(np.float16)}
@@ -148,7 +148,7 @@ def _hold_gradients(narrow: Case, wide: Case, case: Case, unit: float) -> None:
         _hold(found, g, room, unit, f"the gradient by input {i}")
 
 
-def _narrow_pullback(narrow: Case, inputs: Sequence[int]):  # type: ignore[no-untyped-def]
+def _narrow_pullback(narrow: Case, inputs: Sequence[int]) -> Pullback:
     with narrow.graph() as (nodes, found):
         ys = [found[o] for o in narrow.outputs]
         given = [og.placeholder(y.shape, dtype=y.dtype) for y in ys]

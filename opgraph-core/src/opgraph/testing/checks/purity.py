@@ -163,6 +163,8 @@ def _check_blocks(case: Case, inputs: tuple[Array, ...]) -> None:
     expected = case.compute(inputs)
     shape = expected[0].shape
     rows = shape[0] if shape else 0
+    # NumPy multiplies complex numbers by another loop, whose last bit differs, where one of them is repeated
+    rounding = any(x.dtype.kind == "c" for x in inputs)
     specs = case.op.infer(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in inputs))
     for start, stop in sorted({(0, 1), (1, rows), (rows - 1, rows)}) if rows > 1 else ():
         block = [x[start:stop] if x.ndim == len(shape) and x.shape[0] == rows else x for x in inputs]
@@ -171,7 +173,7 @@ def _check_blocks(case: Case, inputs: tuple[Array, ...]) -> None:
         given = [og.Spec(og.Shape(part.shape), part.dtype) for part in parts]
         run(case.op, [frozen(x[...]) for x in block], parts, given)
         what = f"rows {start} to {stop} of {rows}, computed as a block on their own,"
-        expect_same(parts, [y[start:stop] for y in expected], what)
+        expect_same(parts, [y[start:stop] for y in expected], what, rounding)
         for out, spec in zip(outs, specs, strict=True):
             out[start:stop] = poisoned(spec)[start:stop]
             expect_same([out], [poisoned(spec)], f"what lies around {what}")
