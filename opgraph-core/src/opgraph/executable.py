@@ -191,7 +191,8 @@ def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: S
     if isinstance(op, Elementwise):
         ufunc = op.ufunc if type(op).compute is Elementwise.compute else None
         return Kernel(op.compute, op.scratch(ins, outs), blocks=True, ufunc=ufunc)
-    return Kernel(op.compute, op.scratch(ins, outs))
+    bind = None if type(op).bind is Op.bind else op.bind
+    return Kernel(op.compute, op.scratch(ins, outs), bind=bind)
 
 
 def fed_arrays(

@@ -142,6 +142,14 @@ class Op:
         """Return the specs of the work space that `compute` wants as its third argument."""
         return ()
 
+    def bind(self, ins: Arrays, outs: Arrays) -> Callable[[], object] | None:
+        """Return a call that does what `compute` would with these very arrays, or ``None`` to have that called.
+
+        Asked when a program is bound to its buffers, of ops that want no scratch. What looks at shapes and
+        strides is then done once; a ``functools.partial`` of NumPy's own function costs no frame of Python.
+        """
+        return None
+
     def shape_only(self, n: int) -> frozenset[int]:
         """Return which of `n` inputs are read for their shape alone."""
         return frozenset()
@@ -310,12 +318,15 @@ class Kernel:
         that it would want for such a block.
     ufunc
         What `run` calls with the inputs and outputs, and nothing else: it is then called directly.
+    bind
+        As ``Op.bind``.
     """
 
     run: Callable[..., Any]
     scratch: Specs = ()
     blocks: bool = False
     ufunc: np.ufunc | None = None
+    bind: Callable[[Arrays, Arrays], Callable[[], object] | None] | None = None
 
 
 def generator(key: Array) -> Rng:

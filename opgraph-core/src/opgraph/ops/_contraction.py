@@ -86,6 +86,13 @@ def matrix_product(x: Array, y: Array, out: Array) -> None:
     parallel_for(product, parts)
 
 
+def bound_product(x: Array, y: Array, out: Array) -> Callable[[], object] | None:
+    """Return the call that fills `out` with a product of two matrices, where BLAS takes them as they are."""
+    plain = x.ndim == y.ndim == 2 and x.dtype.char in "fd" and x.flags.forc and y.flags.forc
+    # NumPy's dot is the faster one of two functions that call the same of BLAS
+    return functools.partial(np.dot, x, y, out) if plain and _parts(out, x.shape[-1]) == 1 else None
+
+
 def _parts(out: Array, inner: int) -> int:
     """Return in how many parts threads share a product, which follows from shapes alone: 1, 2, 4, 8 or 16."""
     shares = out.size * inner // WORTH_A_THREAD

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from opgraph.build import apply, as_node
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.spec import (
     Axes,
     DtypeLike,
@@ -55,11 +56,18 @@ class SumTo(Op, name="core.sum_to"):
 
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
         (x, _), (y,), (total,) = ins, outs, scratch or outs
-        lead = x.ndim - y.ndim
-        axes = (*range(lead), *(lead + i for i, n in enumerate(y.shape) if n != x.shape[lead + i]))
-        np.add.reduce(x, axis=axes, out=total.reshape(_with_ones(x.shape, axes)), keepdims=True)
+        self._sum(x, total)()
         if scratch:
             np.copyto(y, total, casting="same_kind")
+
+    def bind(self, ins: Arrays, outs: Arrays) -> Callable[[], object] | None:
+        return self._sum(ins[0], outs[0])
+
+    def _sum(self, x: Array, y: Array) -> Callable[[], object]:
+        """Return the call that fills `y` with sums of `x`."""
+        lead = x.ndim - y.ndim
+        axes = (*range(lead), *(lead + i for i, n in enumerate(y.shape) if n != x.shape[lead + i]))
+        return functools.partial(np.add.reduce, x, axes, None, y.reshape(_with_ones(x.shape, axes)), True)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (broadcast_like(cotangents[0], ins[0]), None)

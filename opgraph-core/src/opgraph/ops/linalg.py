@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -13,7 +13,7 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.ops._contraction import computed_wide, matrix_product, wide_scratch
+from opgraph.ops._contraction import bound_product, computed_wide, matrix_product, wide_scratch
 from opgraph.ops.arithmetic import multiply
 from opgraph.ops.complexes import conj
 from opgraph.ops.einsums import einsum_cotangents, einsum_like, fill, product_dtype
@@ -48,6 +48,10 @@ class Matmul(Op, name="core.matmul"):
             computed_wide(matrix_product, ins, outs[0], scratch)
         else:
             matrix_product(ins[0], ins[1], outs[0])
+
+    def bind(self, ins: Arrays, outs: Arrays) -> Callable[[], object] | None:
+        x, y = ins
+        return bound_product(x, y, outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents

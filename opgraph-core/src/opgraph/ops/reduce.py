@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -110,6 +111,12 @@ class Accumulation(Reduction):
         self.ufunc.reduce(ins[0], axis=self.axes, dtype=wide.dtype, out=wide, keepdims=self.keepdims)
         if scratch:
             np.copyto(outs[0], wide)
+
+    def bind(self, ins: Arrays, outs: Arrays) -> Callable[[], object] | None:
+        if type(self).compute is not Accumulation.compute:
+            return None
+        (x,), (y,) = ins, outs
+        return functools.partial(self.ufunc.reduce, x, axis=self.axes, dtype=y.dtype, out=y, keepdims=self.keepdims)
 
 
 class ReduceSum(Accumulation, name="core.reduce_sum"):

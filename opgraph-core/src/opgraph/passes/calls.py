@@ -4,7 +4,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -173,12 +173,16 @@ class _Cut:
         return array[self.part(value)] if self.block and array.ndim else array
 
 
-def _bound(kernel: Kernel, ins: Sequence[Array | None], outs: Arrays, rest: tuple[Arrays, ...]) -> Run:
+def _bound(kernel: Kernel, ins: Sequence[Any], outs: Arrays, rest: tuple[Arrays, ...]) -> Run:
     """Return a call of `kernel` with these arrays."""
     if kernel.ufunc in (np.maximum, np.minimum):  # which want their outputs by keyword
         return functools.partial(kernel.ufunc, *ins, out=outs)
     if kernel.ufunc is not None:
         return functools.partial(kernel.ufunc, *ins, *outs)  # which takes half as long
+    if kernel.bind is not None and not rest and all(x is not None for x in ins):
+        call = kernel.bind(tuple(ins), outs)
+        if call is not None:
+            return call
     return functools.partial(kernel.run, tuple(ins), outs, *rest)
 
 
