@@ -132,3 +132,17 @@ def test_a_node_whose_compilation_failed_goes_without_a_complaint(monkeypatch):
     finally:
         gc.enable()
     assert complaints == []
+
+
+def test_garbage_collection_goes_on_after_compiling_and_is_left_off_where_it_was():
+    x = og.placeholder((), np.float64)
+    y = og.exp(x)
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            og.RunTime().run([y, og.grad(y, x)], {x: 1.0})
+            with pytest.raises(og.OpgraphError):
+                og.RunTime().compile([x], [y, og.placeholder((), name="other")])
+            assert gc.isenabled() is enabled
+        finally:
+            gc.enable()

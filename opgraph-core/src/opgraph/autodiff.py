@@ -11,6 +11,7 @@ import numpy as np
 
 from opgraph.ambient import at_source
 from opgraph.build import as_node, describe_inputs
+from opgraph.collection import collection_paused
 from opgraph.errors import ArgumentError, GradientError, OpgraphError
 from opgraph.graph import constant_in
 from opgraph.node import Call, Node, NodeLike, describe
@@ -96,6 +97,7 @@ def grad(
     return grads[0] if isinstance(xs, Node) else grads
 
 
+@collection_paused()
 def gradients(
     ys: Sequence[Node],
     xs: Sequence[Node],

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from opgraph.collection import collection_paused
 from opgraph.convert import to_array
 from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
 from opgraph.graph import Graph
@@ -54,10 +55,11 @@ class Executable:
     """
 
     def __init__(self, fetches: Sequence[Node], updates: Mapping[Variable, Node], settings: Settings) -> None:
-        lowered = lower(fetches, updates)
-        self.structure = lowered.structure
-        for apply_pass in settings.passes:
-            self.structure = apply_pass(self.structure)
+        with collection_paused():
+            lowered = lower(fetches, updates)
+            self.structure = lowered.structure
+            for apply_pass in settings.passes:
+                self.structure = apply_pass(self.structure)
         self.placeholders = lowered.placeholders
         self.variables = lowered.variables
         self.fired = lowered.fired
@@ -147,16 +149,20 @@ class Executable:
         signature = (at_once, *[array.shape for array in feeds])
         plan = self._plans.get(signature)
         if plan is None:
-            specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
-            storages = [s.array for s in self._storages]
-            layout = replace(self._settings.layout, commit=self._settings.layout.commit and at_once)
-            plan = bind(self.structure, specs, storages, self._choose_kernel, layout)
+            plan = self._bound(feeds, at_once)
             self._plans[signature] = plan
             self._plan_bytes += plan.nbytes
         self._plans.move_to_end(signature)
         while len(self._plans) > 1 and self._plan_bytes > PLAN_CACHE_BYTES:
             self._plan_bytes -= self._plans.popitem(last=False)[1].nbytes
         return plan
+
+    def _bound(self, feeds: Sequence[Array], at_once: bool) -> Plan:
+        """Return a new plan for the feeds' shapes."""
+        layout = replace(self._settings.layout, commit=self._settings.layout.commit and at_once)
+        with collection_paused():
+            specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
+            return bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel, layout)
 
 
 def commit(

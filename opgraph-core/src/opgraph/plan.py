@@ -60,8 +60,10 @@ class Step:
         """What messages call it."""
         return self.title or self.op.short_name()
 
-    def reads(self) -> list[int]:
+    def reads(self) -> Sequence[int]:
         """Return the positions of the inputs whose data the op reads, and not their shape alone."""
+        if type(self.op).shape_only is Op.shape_only:
+            return range(len(self.inputs))
         unread = self.op.shape_only(len(self.inputs))
         return [i for i in range(len(self.inputs)) if i not in unread]
 

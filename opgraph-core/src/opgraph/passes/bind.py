@@ -72,7 +72,7 @@ def bind(
     try:
         return _Binder(structure, specs, variables, choose, layout).plan()
     except MemoryError:
-        largest = max(range(len(specs)), key=lambda value: specs[value].nbytes or 0)
+        largest = max([*structure.labels, *structure.makers], key=lambda value: specs[value].nbytes or 0)
         maker = structure.maker(largest)
         detail = f"the buffers take more memory than there is; the largest is {structure.describe(largest, specs)}"
         raise KernelError(detail).located("plan", source=maker.source if maker else None) from None
