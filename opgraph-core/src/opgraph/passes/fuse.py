@@ -9,6 +9,8 @@ from opgraph.spec import Shape, Spec
 
 Need = tuple[float, "_Open | None"]
 
+SUMS_UP = 8  # times smaller than what it reads is what a step makes that may wait for it
+
 
 def fuse(
     structure: Structure, specs: Sequence[Spec], owners: Mapping[int, frozenset[int]], fusable: Set[int]
@@ -16,8 +18,9 @@ def fuse(
     """Return the steps that compute something in groups, in an order in which they can run.
 
     A step joins the group that first needs what it makes, or else one of its shape that runs later, before
-    anything needs what the step makes, and reads what it reads. So an intermediate value lives for the
-    length of a block, and an operand is read once for all that is done with it.
+    anything needs what the step makes. So an intermediate value lives for the length of a block, and an operand is
+    read once for all that is done with it. What sums up a value of that shape runs after the group, so that
+    the value may be made there.
 
     Parameters
     ----------
@@ -42,10 +45,9 @@ def _computes(step: Step, owners: Mapping[int, object]) -> bool:
 class _Open:
     """A group that still grows, from its last step to its first; it runs where its last step stands."""
 
-    time: int
+    time: float
     shape: Shape | None
     steps: list[Step] = field(default_factory=list)
-    reads: set[int] = field(default_factory=set)
 
 
 class _Fusion:
@@ -59,6 +61,7 @@ class _Fusion:
         self.owners = owners
         self.fusable = fusable
         self.opened: list[_Open] = []
+        self.earliest = _Open(math.inf, None)  # of those opened, the one that runs first
         self.latest: dict[Shape, _Open] = {}  # of each shape, the group opened last, which runs first
         self.first_need: dict[int, Need] = {}
         self.last_need: dict[int, float] = dict.fromkeys(structure.results, math.inf)
@@ -79,13 +82,14 @@ class _Fusion:
         shape = self.specs[step.outputs[0]].shape if at in self.fusable else None
         group = None if shape is None else self._group_for(step, shape)
         if group is None:
-            group = _Open(at, shape)
+            group = _Open(at if shape is not None else self._time_for(at, step), shape)
             self.opened.append(group)
+            if group.time < self.earliest.time:
+                self.earliest = group
             if shape is not None:
                 self.latest[shape] = group
         group.steps.append(step)
         for i in step.reads():
-            group.reads.add(step.inputs[i])
             self._need(step.inputs[i], group.time, group)
 
     def _group_for(self, step: Step, shape: Shape) -> _Open | None:
@@ -96,13 +100,26 @@ class _Fusion:
         group = first[0] if len(set(map(id, first))) == 1 else None
         if group is None or group.shape != shape:
             group = self.latest.get(shape)
-            if group is None or group.time >= time or group.reads.isdisjoint(step.inputs[i] for i in step.reads()):
+            if group is None or group.time >= time:
                 return None
         return group if self._pays(step, group) else None
 
+    def _time_for(self, at: int, step: Step) -> float:
+        """Return when a step runs that stands alone: in its place, or after a group that can make what it sums up."""
+        reads = step.reads()
+        shape = self.fusable_shapes.get(step.inputs[reads[0]]) if len(reads) == 1 else None
+        if shape is None or shape not in self.latest:
+            return at
+        size = sum(self.specs[v].nbytes or 0 for v in step.outputs)
+        after = self.latest[shape].time
+        before = min(self.first_need.get(v, (math.inf, None))[0] for v in step.outputs)
+        time = after + 0.5 if before == math.inf else (after + before) / 2
+        sums_up = SUMS_UP * size <= (self.specs[step.inputs[reads[0]]].nbytes or 0)
+        return time if sums_up and at < after < time < before else at
+
     def _pays(self, step: Step, group: _Open) -> bool:
         """Whether less memory waits for the group, when the step runs in it, than when the step runs before."""
-        if not self.opened or self.opened[-1] is group:
+        if group is self.earliest:
             return True  # nothing runs in between
         kept = sum(self.specs[v].nbytes or 0 for v in step.outputs)
         waiting = {v for i in step.reads() for v in self.owners.get(step.inputs[i], (step.inputs[i],))}
