@@ -116,6 +116,7 @@ from opgraph.spec import (
 from opgraph.threads import parallel_for
 from opgraph.transforms import hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from opgraph.variable import Initializer, Variable, variable
+from opgraph.viz import Explanation
 
 if TYPE_CHECKING:
     from opgraph.ops.arithmetic import (
@@ -316,6 +317,7 @@ __all__ = [
     "Cotangents",
     "DtypeError",
     "Elementwise",
+    "Explanation",
     "FeedError",
     "FileError",
     "GradientError",

@@ -130,8 +130,12 @@ class Source:
 
     def __str__(self) -> str:
         text = linecache.getline(self.filename, self.line).strip()
-        shown = self.filename if self.filename.startswith("<") else os.path.basename(self.filename)
-        return f"at {shown}:{self.line}" + (f": {text}" if text else "")
+        return f"at {self.file}:{self.line}" + (f": {text}" if text else "")
+
+    @property
+    def file(self) -> str:
+        """The file's name without its directory."""
+        return self.filename if self.filename.startswith("<") else os.path.basename(self.filename)
 
 
 _hidden_packages = {"opgraph"}

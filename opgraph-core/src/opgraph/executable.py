@@ -20,6 +20,7 @@ from opgraph.node import Node, Placeholder, describe
 from opgraph.op import Array, Elementwise, Kernel, Op, Specs
 from opgraph.passes.bind import Layout, bind
 from opgraph.passes.lower import Fired, lower
+from opgraph.passes.memory import stand_in
 from opgraph.passes.specialize import specialize
 from opgraph.plan import Plan, Run, Structure
 from opgraph.spec import Shape, Spec
@@ -52,14 +53,18 @@ class Executable:
         Those that it needs, in the order in which the structure numbers them.
     fired
         For each update, the variable that it writes and what led to it.
+    lengths
+        How many steps the structure had before the passes, and after each.
     """
 
     def __init__(self, fetches: Sequence[Node], updates: Mapping[Variable, Node], settings: Settings) -> None:
         with collection_paused():
             lowered = lower(fetches, updates)
             self.structure = lowered.structure
+            self.lengths = [len(self.structure.steps)]
             for apply_pass in settings.passes:
                 self.structure = apply_pass(self.structure)
+                self.lengths.append(len(self.structure.steps))
         self.placeholders = lowered.placeholders
         self.variables = lowered.variables
         self.fired = lowered.fired
@@ -137,6 +142,11 @@ class Executable:
             return values
         finally:
             plan.release()
+
+    def plan(self, feeds: Sequence[Array]) -> Plan:
+        """Return the plan of a run on arrays of these shapes and dtypes; their values are not looked at."""
+        with self._lock:
+            return self._plan(feeds, True)
 
     def _plan(self, feeds: Sequence[Array], at_once: bool) -> Plan:
         """Return the plan for the feeds' shapes, bound now where there is none; the caller holds the lock.
@@ -216,6 +226,16 @@ def fed_arrays(
     ShapeError, DtypeError
         For a value that does not fit.
     """
+    feeds = fed_keys(feeds, graph)
+    missing = [p for p in needed if p not in feeds and p not in known]
+    if missing:
+        detail = f"no value is fed for {', '.join(map(describe, missing))}"
+        raise FeedError(detail).located("run", _run_at(), missing[0].source)
+    return [fed(p, feeds[p]) if p in feeds else known[p] for p in needed]
+
+
+def fed_keys(feeds: Mapping[Any, Any] | None, graph: Graph | None) -> Mapping[Placeholder, Any]:
+    """Return `feeds`, whose keys are placeholders of `graph`; raise `FeedError` for any other."""
     feeds = {} if feeds is None else feeds
     if not isinstance(feeds, Mapping):
         raise FeedError(f"feeds are a mapping from placeholders to values, not a {type(feeds).__name__}")
@@ -224,11 +244,43 @@ def fed_arrays(
             raise FeedError(f"feeds are keyed by placeholders, not by {shown(key)}")
         if graph is not None and key.graph is not graph:
             raise FeedError(f"{describe(key)} is a placeholder of another graph")
-    missing = [p for p in needed if p not in feeds and p not in known]
+    return feeds
+
+
+def stand_ins(feeds: Mapping[Any, Any] | None, needed: Sequence[Placeholder], graph: Graph | None) -> list[Array]:
+    """Return arrays without data for the placeholders `needed`, of the shapes that `feeds` or they themselves say.
+
+    Parameters
+    ----------
+    feeds
+        As `fed_arrays` takes them, or shapes: tuples of integers.
+
+    Raises
+    ------
+    FeedError
+        For a placeholder of unknown sizes that is not fed; and as `fed_arrays` does.
+    ShapeError, DtypeError
+        For a value or shape that does not fit.
+    """
+    given = fed_keys(feeds, graph)
+    missing = [p for p in needed if p not in given and not p.shape.is_known]
     if missing:
-        detail = f"no value is fed for {', '.join(map(describe, missing))}"
-        raise FeedError(detail).located("run", _run_at(), missing[0].source)
-    return [fed(p, feeds[p]) if p in feeds else known[p] for p in needed]
+        detail = f"sizes are unknown of {', '.join(map(describe, missing))}; feed values or shapes, tuples of integers"
+        raise FeedError(detail).located("explain", _run_at(), missing[0].source)
+    return [stand_in(p.spec.with_shape(_shape_of(p, given[p]) if p in given else p.shape)) for p in needed]
+
+
+def _shape_of(placeholder: Placeholder, given: Any) -> Shape:
+    """Return the shape of a value for `placeholder`, which may be the shape itself."""
+    if not (isinstance(given, tuple) and all(isinstance(n, int | np.integer | None) for n in given)):
+        return Shape(fed(placeholder, given).shape)
+    try:
+        shape = Shape(given)
+        if not shape.is_known or not placeholder.shape.compatible_with(shape):
+            raise ShapeError(f"the shape {shape} does not fit {placeholder.shape}, or leaves sizes unknown")
+    except ShapeError as error:
+        raise error.located(f"feed of {describe(placeholder)}", _run_at(), placeholder.source) from None
+    return shape
 
 
 def fed(placeholder: Placeholder, value: Any) -> Array:

@@ -166,6 +166,14 @@ class Op:
         """
         return None
 
+    def flops(self, ins: Specs, outs: Specs) -> int:
+        """Return about how many arithmetic operations `compute` takes, all sizes being known; for `RunTime.explain`.
+
+        One for each element of the largest input or output, unless overridden; none for an op that has a `view`,
+        which moves elements at most.
+        """
+        return 0 if self.has_view() else max((spec.shape.size or 0 for spec in (*ins, *outs)), default=0)
+
     @classmethod
     def short_name(cls) -> str:
         """Return the name that users see: without the namespace for opgraph's own packages."""
@@ -247,6 +255,10 @@ class Elementwise(Op):
         # a long chain has one spec, not thousands
         same = shape is ins[0].shape and dtypes is ins[0].dtype
         return (ins[0] if same else Spec(shape, dtypes),) * (self.outputs + self.hidden)
+
+    def flops(self, ins: Specs, outs: Specs) -> int:
+        """Return one for each element of an output, unless overridden."""
+        return outs[0].shape.size or 0
 
 
 def check_floating(op: Op, *dtypes: np.dtype[Any]) -> None:

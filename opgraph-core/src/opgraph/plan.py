@@ -17,7 +17,7 @@ import numpy as np
 
 from opgraph.build import input_names
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
-from opgraph.op import Array, Op
+from opgraph.op import Array, Kernel, Op
 from opgraph.spec import Shape, Spec
 from opgraph.threads import share_out, using_threads
 
@@ -237,6 +237,35 @@ class Rebinding:
     make: Callable[[], Run]
 
 
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """How a plan was laid out, for those who want to see it; nothing of it is looked at in a run.
+
+    Attributes
+    ----------
+    kernels
+        Each step's kernel, by its first output.
+    blocks, threads
+        Of each group, how many blocks it has, and how many threads share them.
+    owners
+        Of each value that is a view, those whose memory it may lie in.
+    arena
+        Where the values lie that outlive their groups.
+    reuse
+        Those of them that are written over one that is not needed any more, with that one.
+    targets
+        The values that are written where variables are, with the variables.
+    """
+
+    kernels: Mapping[int, Kernel]
+    blocks: Sequence[int]
+    threads: Sequence[int]
+    owners: Mapping[int, Set[int]]
+    arena: Arena
+    reuse: Mapping[int, int]
+    targets: Mapping[int, int]
+
+
 @dataclass
 class Plan:
     """A structure bound to shapes: calls over buffers that are allocated once.
@@ -270,6 +299,7 @@ class Plan:
         How many may work on it.
     nbytes
         What the buffers take.
+    blueprint
     """
 
     structure: Structure
@@ -287,6 +317,7 @@ class Plan:
     staging: Mapping[int, Array]
     threads: int
     nbytes: int
+    blueprint: Blueprint
     proved: bool = False  # that no kernel returns anything: a first run looks
     fetched: dict[int, Array] = field(default_factory=dict)  # what was handed out last, of what is large
 

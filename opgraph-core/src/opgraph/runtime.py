@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from opgraph.backward import Backward
 from opgraph.cycle import Cycle, current, named, open_cycle
 from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, did_you_mean, placing, user_source
-from opgraph.executable import Executable, Settings, fed, fed_arrays, shown
+from opgraph.executable import Executable, Settings, fed, fed_arrays, shown, stand_ins
 from opgraph.graph import Graph, as_update
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array
@@ -28,6 +28,9 @@ from opgraph.registry import default_kernels, get_kernels
 from opgraph.signatures import guarded
 from opgraph.threads import available_cores
 from opgraph.variable import Variable
+
+if TYPE_CHECKING:
+    from opgraph.viz import Explanation
 
 EXECUTABLE_CACHE_SIZE = 64  # sets of fetches of one graph that a run time remembers
 
@@ -165,6 +168,41 @@ class RunTime:
         arrays = fed_arrays(feeds, executable.placeholders, nodes[0].graph)
         values = executable.run(arrays, next(self._steps))
         return values[0] if isinstance(fetches, Node) else values
+
+    @guarded
+    def explain(
+        self,
+        fetches: Node | Sequence[Node],
+        feeds: Mapping[Any, Any] | None = None,
+        updates: Mapping[Variable, NodeLike] | None = None,
+    ) -> Explanation:
+        """Return what a run of `fetches` would do, instruction by instruction; print it.
+
+        Compiles as a run does, and keeps the plan for one; runs nothing.
+
+        Parameters
+        ----------
+        fetches
+            Nodes of one graph.
+        feeds
+            For placeholders with unknown sizes, a value or its shape, a tuple of integers.
+        updates
+            New values by variable, as `compile` takes them.
+
+        Raises
+        ------
+        FeedError
+            Where a placeholder that is needed has unknown sizes, and is not fed.
+        ShapeError, KernelError
+            What a run would raise before it begins.
+        """
+        nodes = [fetches] if isinstance(fetches, Node) else _as_list(fetches, "fetches", "a node or a list of nodes")
+        changed = _checked_updates(updates or {})
+        together = [*nodes, *changed]
+        _check_nodes(together)
+        executable = self._executable(nodes) if nodes and not changed else Executable(nodes, changed, self.settings)
+        arrays = stand_ins(feeds, executable.placeholders, together[0].graph if together else None)
+        return cast("Explanation", above.explain(executable, arrays, self.settings))
 
     @guarded
     def compile(
@@ -458,6 +496,31 @@ class Program:
                 if node is not None:
                     cycle.computed(node, value)
         return values
+
+    @guarded
+    def explain(self, *values: Any) -> Explanation:
+        """Return what a call does, instruction by instruction; print it.
+
+        Parameters
+        ----------
+        values
+            Nothing, where all sizes are known; else a value for each input, or its shape, a tuple of integers.
+
+        Raises
+        ------
+        FeedError
+            Where sizes are unknown, or the number of `values` is another one than a call takes.
+        """
+        feeds = dict(zip(self.inputs, values, strict=True)) if values and self._takes(values) else {}
+        arrays = stand_ins(feeds, self.placeholders, None)
+        return cast("Explanation", above.explain(self._executable, arrays, self._runtime.settings))
+
+    def _takes(self, values: Sequence[Any]) -> bool:
+        """Whether there is a value for each input, or else raise."""
+        if len(values) == len(self.inputs):
+            return True
+        names = ", ".join(repr(p.name) for p in self.inputs)
+        raise FeedError(f"takes {len(self.inputs)} values ({names}), got {len(values)}")
 
     def __repr__(self) -> str:
         structure = self._executable.structure

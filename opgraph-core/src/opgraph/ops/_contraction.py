@@ -61,6 +61,27 @@ def contracted_view(term: Term, target: Labels, shape: tuple[int, ...]) -> Array
     return np.broadcast_to(_aligned(narrow, target), shape)
 
 
+def product_flops(terms: Sequence[Labels], target: Labels, shapes: Sequence[Sequence[int | None]]) -> int:
+    """Return how many multiplications and additions `contract` takes, whose terms have these shapes."""
+    factors = [{a: n or 0 for a, n in zip(*each, strict=True) if n != 1} for each in zip(terms, shapes, strict=True)]
+    sizes = {label: n for factor in factors for label, n in factor.items()}
+    flops = 0
+
+    def multiplied(chosen: Sequence[Iterable[str]]) -> int:
+        return len(chosen) * math.prod(sizes[label] for label in set().union(*chosen))
+
+    if len(factors) > 2 and math.prod(sizes.values()) > SMALL:
+        kept = tuple(label for label in target if label in sizes)
+        path = _path(tuple(map(tuple, factors)), kept, tuple(tuple(factor.values()) for factor in factors))
+        for positions in path[:-1]:
+            chosen = [factors[i] for i in positions]
+            factors = [factor for i, factor in enumerate(factors) if i not in positions]
+            needed = set(target).union(*factors)
+            flops += multiplied(chosen)
+            factors.append({label: n for factor in chosen for label, n in factor.items() if label in needed})
+    return flops + multiplied(factors)
+
+
 def matrix_product(x: Array, y: Array, out: Array) -> None:
     """Fill `out` with the product of stacks of matrices, or of vectors, as ``np.matmul`` does."""
     x, y = _for_blas(x), _for_blas(y)

@@ -14,7 +14,15 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.ops._contraction import Labels, Term, computed_wide, contract, contracted_view, wide_scratch
+from opgraph.ops._contraction import (
+    Labels,
+    Term,
+    computed_wide,
+    contract,
+    contracted_view,
+    product_flops,
+    wide_scratch,
+)
 from opgraph.ops.complexes import conj
 from opgraph.spec import Dim, Shape, Spec
 
@@ -60,6 +68,9 @@ class Einsum(Op, name="core.einsum"):
 
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
         fill(*_labels(self.subscripts, _ndims(ins)), ins, outs[0], scratch)
+
+    def flops(self, ins: Specs, outs: Specs) -> int:
+        return product_flops(*_labels(self.subscripts, _ndims(ins)), [x.shape for x in ins])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return einsum_cotangents(self.subscripts, ins, cotangents[0])
@@ -123,6 +134,9 @@ class EinsumLike(Op, name="core._einsum_like"):
 
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
         fill(*self._labels(ins), ins[1:], outs[0], scratch)
+
+    def flops(self, ins: Specs, outs: Specs) -> int:
+        return product_flops(*self._labels(ins), [x.shape for x in ins[1:]])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (None, *einsum_cotangents(self.subscripts, ins[1:], cotangents[0]))

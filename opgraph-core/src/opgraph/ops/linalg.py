@@ -13,7 +13,7 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
-from opgraph.ops._contraction import bound_product, computed_wide, matrix_product, wide_scratch
+from opgraph.ops._contraction import bound_product, computed_wide, matrix_product, product_flops, wide_scratch
 from opgraph.ops.arithmetic import multiply
 from opgraph.ops.complexes import conj
 from opgraph.ops.einsums import einsum_cotangents, einsum_like, fill, product_dtype
@@ -52,6 +52,9 @@ class Matmul(Op, name="core.matmul"):
     def bind(self, ins: Arrays, outs: Arrays) -> Callable[[], object] | None:
         x, y = ins
         return bound_product(x, y, outs[0])
+
+    def flops(self, ins: Specs, outs: Specs) -> int:
+        return 2 * (outs[0].shape.size or 0) * (ins[0].shape[-1] or 0)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
@@ -116,6 +119,10 @@ class Tensordot(Op, name="core.tensordot"):
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
         x, y, out = self._terms(ins[0].ndim, ins[1].ndim)
         fill([tuple(x), tuple(y)], tuple(out), ins, outs[0], scratch)
+
+    def flops(self, ins: Specs, outs: Specs) -> int:
+        x, y, out = self._terms(ins[0].ndims, ins[1].ndims)
+        return product_flops([tuple(x), tuple(y)], tuple(out), [x.shape for x in ins])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         x, y, out = self._terms(ins[0].ndim, ins[1].ndim)

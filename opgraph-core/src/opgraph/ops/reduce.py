@@ -64,6 +64,9 @@ class Reduction(Op):
             check_floating(self, x.dtype)
         return (x.with_shape(reduced_shape(x.shape, self.normal_axes(x), self.keepdims)),)
 
+    def flops(self, ins: Specs, outs: Specs) -> int:
+        return ins[0].shape.size or 0
+
     def normal_axes(self, x: Spec | Node | Array) -> tuple[int, ...]:
         """Return the axes of `x` that go, counted from the front."""
         return normalize_axes(self.axes, len(x.shape))

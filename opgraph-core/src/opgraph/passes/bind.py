@@ -17,7 +17,7 @@ from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
 from opgraph.passes.views import find_views, set_views
-from opgraph.plan import Arena, Environment, Group, Plan, Run, Section, Step, Structure, read_only
+from opgraph.plan import Arena, Blueprint, Environment, Group, Plan, Run, Section, Step, Structure, read_only
 from opgraph.spec import Spec, known_shape
 
 SMALL_FEED = 1 << 16  # bytes
@@ -153,6 +153,16 @@ class _Binder:
             staging=staging,
             threads=self.layout.threads,
             nbytes=arena.nbytes + sum(m.nbytes for m in memories) + sum(a.nbytes for a in staging.values()),
+            blueprint=Blueprint(
+                kernels=self.kernels,
+                blocks=[len(work.blocks) for work in works],
+                threads=[len(memories) if share else 1 for share in shared[: len(ordinary)]]
+                + [len(writers)] * len(last),
+                owners=self.owners,
+                arena=arena,
+                reuse=reuse,
+                targets=targets,
+            ),
         )
 
     def _groups(self) -> list[Group]:

@@ -96,6 +96,9 @@ class Conv2D(Convolution, name="vision.conv2d"):
         for block, columns in unfold(x, grid, *scratch):
             np.matmul(columns, as_matrix(kernel), out=block.of(y))
 
+    def flops(self, ins: og.Specs, outs: og.Specs) -> int:
+        return product_flops(outs[0], ins[1])
+
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x, kernel), (g,) = ins, cotangents
         return (self.by_input(g, og.conj(kernel), x), self.by_kernel(og.conj(x), g, kernel))
@@ -133,6 +136,9 @@ class Spread(Convolution):
         for block, part in blocks(space, len(dx), grid):
             np.matmul(block.of(g), as_matrix(kernel).T, out=as_matrix(part, columns=2))
             fold(part, grid, block.rows, dx[block.images])
+
+    def flops(self, ins: og.Specs, outs: og.Specs) -> int:
+        return product_flops(ins[0], ins[1])
 
 
 class Conv2DInputGradient(Spread, name="vision._conv2d_input_gradient"):
@@ -244,6 +250,9 @@ class Conv2DKernelGradient(Convolution, name="vision._conv2d_kernel_gradient"):
         for block, columns in unfold(x, grid, *space):
             np.matmul(columns.T, block.of(g), out=as_matrix(product))
             dkernel += product
+
+    def flops(self, ins: og.Specs, outs: og.Specs) -> int:
+        return product_flops(ins[1], outs[0])
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x, g, _), (h,) = ins, cotangents
@@ -360,6 +369,11 @@ def check_kernel(spec: og.Spec) -> None:
 
 
 _ConvolutionT = TypeVar("_ConvolutionT", bound=Convolution)
+
+
+def product_flops(windows: og.Spec, kernel: og.Spec) -> int:
+    """Return how many multiplications and additions the sum takes: two for each window and element of the kernel."""
+    return 2 * (windows.shape.size or 0) * (kernel.shape[:3].size or 0)
 
 
 def _make(
