@@ -132,16 +132,16 @@ def test_an_op_that_fails_to_say_is_named(rt):
 
 
 def test_variables_written_in_place_are_told_from_those_copied_into():
-    a, b = og.Variable(np.ones((5, 3)), name="a"), og.Variable(np.ones((5, 3)), name="b")
-    x = og.placeholder((5, 3), np.float64)
+    a, b = og.Variable(np.ones((5, 3000)), name="a"), og.Variable(np.ones((5, 3000)), name="b")
+    x = og.placeholder((5, 3000), np.float64)
     program = og.RunTime(threads=1).compile([x], [], updates={a: a - 0.1 * x, b: x})
     explanation = program.explain()
     assert (explanation.in_place, explanation.copied) == (("a",), ("b",))
     (each,) = explanation.instructions
     assert each.buffers == ("variable 'a'",)
     assert each.commits
-    assert explanation.staging == 5 * 3 * 8  # x is fed, and may change while it waits
-    assert explanation.scratch == 128  # 0.1 x, in whole cache lines
+    assert explanation.staging == 5 * 3000 * 8  # x is fed, and may change while it waits
+    assert explanation.scratch == 5 * 3000 * 8  # 0.1 x
     assert explanation.arena == 0
 
 

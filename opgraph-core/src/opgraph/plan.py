@@ -11,14 +11,14 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from opgraph.build import input_names
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
 from opgraph.op import Array, Kernel, Op
-from opgraph.spec import Shape, Spec
+from opgraph.spec import Shape, Spec, known_shape
 from opgraph.threads import share_out, using_threads
 
 
@@ -198,25 +198,38 @@ class Group:
     shape: Shape | None = None
 
 
+class Block(NamedTuple):
+    """The calls that make up one block for one thread, and how those are made that touch what comes with a run."""
+
+    calls: list[Run]
+    rebindings: list["Rebinding"]
+
+
 class Section:
-    """A group whose blocks threads share: for each thread, the calls that make up each block."""
+    """A group whose blocks threads share: for each thread, each of the blocks."""
 
     __slots__ = ("steps", "workers")
 
-    def __init__(self, workers: Sequence[Sequence[list[Run]]], steps: Sequence[Step]) -> None:
-        self.workers = workers
+    def __init__(self, steps: Sequence[Step], workers: Sequence[Sequence[Block]]) -> None:
         self.steps = steps
+        self.workers = workers
 
     def __call__(self) -> None:
         share_out([functools.partial(self._run, blocks) for blocks in self.workers], len(self.workers[0]))
 
-    def _run(self, blocks: Sequence[list[Run]], at: int) -> None:
-        calls = iter(blocks[at])
+    def _run(self, blocks: Sequence[Block], at: int) -> None:
+        block = blocks[at]
+        for rebinding in block.rebindings:
+            rebinding.renew()
+        calls = iter(block.calls)
         try:
             for call in calls:
                 call()
         except Exception as error:
             raise _StepFailed(self.steps[-operator.length_hint(calls) - 1], error) from error
+        finally:
+            for rebinding in block.rebindings:
+                rebinding.forget()
 
 
 class _StepFailed(Exception):
@@ -235,6 +248,14 @@ class Rebinding:
     calls: list[Any]
     at: int
     make: Callable[[], Run]
+
+    def renew(self) -> None:
+        """Make the call of the present run."""
+        self.calls[self.at] = self.make()
+
+    def forget(self) -> None:
+        """Let go of the arrays that it holds."""
+        self.calls[self.at] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +314,8 @@ class Plan:
         one, stands for the length of a run.
     passing
         Those last ones.
+    returned
+        The fetched values that are made in the very memory that is handed out.
     staging
         Memory for the new values of variables that would else be read from a feed or a variable itself.
     threads
@@ -314,12 +337,14 @@ class Plan:
     rebindings: Sequence[Rebinding]
     arrays: Environment
     passing: Set[int]
+    returned: Set[int]
     staging: Mapping[int, Array]
     threads: int
     nbytes: int
     blueprint: Blueprint
     proved: bool = False  # that no kernel returns anything: a first run looks
-    fetched: dict[int, Array] = field(default_factory=dict)  # what was handed out last, of what is large
+    # what was handed out last, of what is large, by the position of the fetch
+    fetched: dict[int, dict[int, Array]] = field(default_factory=dict)
 
     def run(self, feeds: Sequence[Array], seed: int, step: int, check_finite: bool = False) -> list[Array]:
         """Execute the calls and return fresh copies of the fetched values.
@@ -344,6 +369,9 @@ class Plan:
             arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, stream, step)
         if check_finite:
             self._check_leaves()
+        for at, value in enumerate(self.structure.fetches):
+            if value in self.returned:
+                arrays[value] = self._memory_for(at, value)
         with np.errstate(all="ignore"), using_threads(self.threads):
             self._bind_feeds()
             if check_finite or not self.proved:
@@ -352,29 +380,44 @@ class Plan:
                 self._run_calls()
             for value, staged in self.staging.items():
                 np.copyto(staged, arrays[value])
-            return [self._handed_out(at, arrays[value]) for at, value in enumerate(self.structure.fetches)]
+            return [self._handed_out(at, value) for at, value in enumerate(self.structure.fetches)]
 
     def release(self) -> None:
         """Let go of what was fed."""
         for value in self.passing:
             self.arrays[value] = None
         for rebinding in self.rebindings:
-            rebinding.calls[rebinding.at] = None
+            rebinding.forget()
 
     def new_values(self) -> list[Array]:
         """Return what the variables take that are not written in place, in the order of `staged`."""
         values = [self.structure.updates[at][1] for at in self.staged]
         return [self.staging.get(value, self.arrays[value]) for value in values]
 
-    def _handed_out(self, at: int, array: Array) -> Array:
-        """Return a copy of a fetched value, in the memory of the one handed out before if nobody has that any more."""
+    def _handed_out(self, at: int, value: int) -> Array:
+        """Return a fetched value in memory of its own."""
+        array: Array = self.arrays[value]
+        if value in self.returned and self.structure.fetches.index(value) == at:
+            return array
         if not LARGE_FETCH <= array.nbytes <= HUGE_FETCH:
             return np.array(array, order="C", subok=False)
-        if at not in self.fetched or not _is_dropped(self.fetched, at):
-            # the system clears new memory page by page, which takes longer than the copy
-            self.fetched[at] = np.empty(array.shape, array.dtype)
-        np.copyto(self.fetched[at], array)
-        return self.fetched[at]
+        copy = self._memory_for(at, value)
+        np.copyto(copy, array)
+        return copy
+
+    def _memory_for(self, at: int, value: int) -> Array:
+        """Return memory for a fetched value: that of one handed out before, if nobody has it any more."""
+        # the system clears new memory page by page, which takes longer than a copy
+        spec = self.specs[value]
+        if (spec.nbytes or 0) > HUGE_FETCH:
+            return np.empty(known_shape(spec.shape), spec.dtype)
+        handed_out = self.fetched.setdefault(at, {})
+        for number in handed_out:
+            if _is_dropped(handed_out, number):
+                return handed_out[number]
+        number = (max(handed_out, default=0) + 1) % 2  # of two in turns: one is looked at while the next is made
+        handed_out[number] = np.empty(known_shape(spec.shape), spec.dtype)
+        return handed_out[number]
 
     def _bind_feeds(self) -> None:
         for view, step in self.feed_views:
@@ -383,7 +426,7 @@ class Plan:
             except Exception as error:
                 raise self._failed(error, step) from _cause(error)
         for rebinding in self.rebindings:
-            rebinding.calls[rebinding.at] = rebinding.make()
+            rebinding.renew()
 
     def _run_calls(self) -> None:
         calls = iter(self.calls)

@@ -11,16 +11,30 @@ from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError
 from opgraph.op import Array, Kernel
 from opgraph.passes.blocks import TILE
-from opgraph.passes.buffers import assign_buffers, find_lifetimes, find_reuse
+from opgraph.passes.buffers import Lifetimes, assign_buffers, find_lifetimes, find_reuse
 from opgraph.passes.calls import CallMaker, KernelChoice
 from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
 from opgraph.passes.views import find_views, set_views
-from opgraph.plan import Arena, Blueprint, Environment, Group, Plan, Run, Section, Step, Structure, read_only
+from opgraph.plan import (
+    Arena,
+    Block,
+    Blueprint,
+    Environment,
+    Group,
+    Plan,
+    Rebinding,
+    Run,
+    Section,
+    Step,
+    Structure,
+    read_only,
+)
 from opgraph.spec import Spec, known_shape
 
 SMALL_FEED = 1 << 16  # bytes
+LARGE_RESULT = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,11 @@ class _Binder:
         lifetimes = find_lifetimes(self.structure, [*ordinary, *last], self.owners)
         for value in targets:
             del lifetimes[value]
+        returned = self._returned(lifetimes)
+        self.passing |= returned
+        for value in returned:
+            del lifetimes[value]
+        outside = lifetimes.keys() | targets.keys() | returned
         reuse = find_reuse(ordinary, self.specs, self.owners, lifetimes) if self.layout.inplace else {}
         arena = assign_buffers({value: rounded(self.specs[value]) for value in lifetimes}, lifetimes, reuse)
         self._lay_out(arena, targets)
@@ -119,37 +138,48 @@ class _Binder:
         maker = CallMaker(
             self.specs, self.arrays, self.writable, self.passing, self.kernels, self._kernel, self.layout.tile
         )
-        works = [maker.work(group, lifetimes.keys() | targets.keys(), self.layout.inplace) for group in ordinary + last]
+        works = [maker.work(group, outside, self.layout.inplace) for group in ordinary + last]
         shared = [work.worth_sharing for work in works]
         room = max((work.nbytes for work in works), default=0)
         memories = [new_memory(room) for _ in range(self.layout.threads if any(shared) else 1)]
 
         calls: list[Run] = []
         makers: list[Step] = []
+        rebindings: list[Rebinding] = []
         for work, share in zip(works[: len(ordinary)], shared, strict=False):
             if share and len(memories) > 1:
-                each = [[maker.calls(work, block, memory) for block in work.blocks] for memory in memories]
-                calls.append(Section(each, work.group.steps))
+                section = Section(work.group.steps, [[Block([], []) for _ in work.blocks] for _ in memories])
+                for own_blocks, memory in zip(section.workers, memories, strict=True):
+                    for block, made in zip(work.blocks, own_blocks, strict=True):
+                        maker.append(made.calls, made.rebindings, work, block, memory)
+                calls.append(section)
                 makers.append(work.group.steps[0])
             else:
                 for block in work.blocks:
-                    maker.append(calls, work, block, memories[0])
+                    maker.append(calls, rebindings, work, block, memories[0])
                     makers += work.group.steps
         committing = works[len(ordinary) :]
         writers = memories if any(shared[len(ordinary) :]) else memories[:1]
+        writes: list[list[list[Run]]] = [[] for _ in writers]
+        for own, memory in zip(writes, writers, strict=True):
+            for work in committing:
+                for block in work.blocks:
+                    own.append([])
+                    maker.append(own[-1], rebindings, work, block, memory)
         return Plan(
             structure=self.structure,
             specs=self.specs,
             groups=[*ordinary, *last],
             calls=calls,
             makers=makers,
-            commits=[[maker.calls(w, block, memory) for w in committing for block in w.blocks] for memory in writers],
+            commits=writes,
             staged=[at for at, (_, value) in enumerate(self.structure.updates) if value not in targets],
             copied={value: self.writable[value] for value in self.copied},
             feed_views=self.feed_views,
-            rebindings=maker.rebindings,
+            rebindings=rebindings,
             arrays=self.arrays,
             passing=self.passing,
+            returned=returned,
             staging=staging,
             threads=self.layout.threads,
             nbytes=arena.nbytes + sum(m.nbytes for m in memories) + sum(a.nbytes for a in staging.values()),
@@ -164,6 +194,20 @@ class _Binder:
                 targets=targets,
             ),
         )
+
+    def _returned(self, lifetimes: Lifetimes) -> set[int]:
+        """Return the large values that are made in the memory that is handed out, and not copied into it."""
+        shown = frozenset().union(*self.owners.values())
+        written = {value for _, value in self.structure.updates}
+        return {
+            value
+            for value in self.structure.fetches
+            if value in lifetimes
+            and value not in shown
+            and value not in written
+            and (self.specs[value].nbytes or 0) >= LARGE_RESULT
+            and self.layout.inplace
+        }
 
     def _groups(self) -> list[Group]:
         """Choose a kernel for each step that computes something, and return which steps run together."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from opgraph.errors import KernelError
 from opgraph.op import Array, Arrays, Kernel, Op, Specs
 from opgraph.passes.blocks import Block, blocks_of, part_of, spec_of_part
 from opgraph.passes.buffers import assign_buffers, find_local_lifetimes, find_local_reuse
@@ -76,7 +77,6 @@ class CallMaker:
         self.kernels = kernels
         self.choose = choose
         self.tile = tile
-        self.rebindings: list[Rebinding] = []
 
     def work(self, group: Group, outside: Set[int], inplace: bool) -> Work:
         """Return how `group` is cut into blocks, and what these need; values needed `outside` have their memory."""
@@ -93,26 +93,29 @@ class CallMaker:
         arena = assign_buffers(sizes, lifetimes, reuse)
         return Work(group, blocks, arena.offsets, arena.nbytes)
 
-    def calls(self, work: Work, block: Block, memory: Array) -> list[Run]:
-        """Return the calls that make up a block, with `memory` for the values that live within it."""
-        calls: list[Run] = []
-        self.append(calls, work, block, memory)
-        return calls
+    def append(self, calls: list[Run], rebindings: list[Rebinding], work: Work, block: Block, memory: Array) -> None:
+        """Append the calls that make up a block to others, and how those are made that touch what comes with a run.
 
-    def append(self, calls: list[Run], work: Work, block: Block, memory: Array) -> None:
-        """Append the calls that make up a block to others."""
+        Parameters
+        ----------
+        memory
+            For the values that live within the block.
+        """
         cut = _Cut(self, work, block, memory)
         for at, step in enumerate(work.group.steps):
-            outs = tuple([cut.output(value) for value in step.outputs])
+            outs = [cut.output(value) for value in step.outputs]
             kernel = self._kernel(step, work.group, block)
             rest: tuple[Arrays, ...] = (cut.scratch(at, kernel.scratch),) if kernel.scratch else ()
             reads = step.reads()
             ins = [cut.input(v) if i in reads else cut.stand_in(v) for i, v in enumerate(step.inputs)]
-            fed = [(i, v, cut.part(v)) for i, v in enumerate(step.inputs) if i in reads and v in self.passing]
-            if fed:
-                make = functools.partial(_bound_to_feeds, kernel, ins, fed, self.arrays, outs, rest)
-                self.rebindings.append(Rebinding(calls, len(calls), make))
-            calls.append(_bound(kernel, ins, outs, rest))
+            given = [(i, v, cut.part(v)) for i, v in enumerate(step.inputs) if i in reads and v in self.passing]
+            filled = [(i, v, cut.part(v)) for i, v in enumerate(step.outputs) if v in self.passing]
+            if given or filled:
+                make = functools.partial(_rebound, kernel, ins, outs, rest, given, filled, self.arrays)
+                rebindings.append(Rebinding(calls, len(calls), make))
+                calls.append(_unbound)
+            else:
+                calls.append(_bound(kernel, ins, outs, rest))
 
     def _kernel(self, step: Step, group: Group, block: Block) -> Kernel:
         """Return the kernel of `step` for a block."""
@@ -139,8 +142,10 @@ class _Cut:
         self.ndims = len(work.group.shape or ())
         self.made: dict[int, Array] = {}
 
-    def output(self, value: int) -> Array:
-        """Return memory for what a step makes."""
+    def output(self, value: int) -> Array | None:
+        """Return memory for what a step makes, ``None`` where it comes with each run."""
+        if value in self.maker.passing:
+            return None
         if value in self.work.offsets:
             spec = self.maker._spec(value, self.work.group, self.block)
             array = array_over(self.memory, self.work.offsets[value], spec)
@@ -173,29 +178,37 @@ class _Cut:
         return array[self.part(value)] if self.block and array.ndim else array
 
 
-def _bound(kernel: Kernel, ins: Sequence[Any], outs: Arrays, rest: tuple[Arrays, ...]) -> Run:
+def _bound(kernel: Kernel, ins: Sequence[Any], outs: Sequence[Any], rest: tuple[Arrays, ...]) -> Run:
     """Return a call of `kernel` with these arrays."""
     if kernel.ufunc in (np.maximum, np.minimum):  # which want their outputs by keyword
-        return functools.partial(kernel.ufunc, *ins, out=outs)
+        return functools.partial(kernel.ufunc, *ins, out=tuple(outs))
     if kernel.ufunc is not None:
         return functools.partial(kernel.ufunc, *ins, *outs)  # which takes half as long
-    if kernel.bind is not None and not rest and all(x is not None for x in ins):
-        call = kernel.bind(tuple(ins), outs)
+    if kernel.bind is not None and not rest:
+        call = kernel.bind(tuple(ins), tuple(outs))
         if call is not None:
             return call
-    return functools.partial(kernel.run, tuple(ins), outs, *rest)
+    return functools.partial(kernel.run, tuple(ins), tuple(outs), *rest)
 
 
-def _bound_to_feeds(
+def _rebound(
     kernel: Kernel,
     ins: Sequence[Array | None],
-    fed: Sequence[tuple[int, int, Block]],
-    arrays: Environment,
-    outs: Arrays,
+    outs: Sequence[Array | None],
     rest: tuple[Arrays, ...],
+    given: Sequence[tuple[int, int, Block]],
+    filled: Sequence[tuple[int, int, Block]],
+    arrays: Environment,
 ) -> Run:
-    """Return a call of `kernel` in which parts of what is fed stand where `fed` says."""
-    given = list(ins)
-    for i, value, part in fed:
-        given[i] = arrays[value][part] if part else arrays[value]
-    return _bound(kernel, given, outs, rest)
+    """Return a call of `kernel` in which parts of what comes with a run stand where `given` and `filled` say."""
+    read, made = list(ins), list(outs)
+    for i, value, part in given:
+        read[i] = arrays[value][part] if part else arrays[value]
+    for i, value, part in filled:
+        made[i] = arrays[value][part] if part else arrays[value]
+    return _bound(kernel, read, made, rest)
+
+
+def _unbound() -> None:
+    """Stand where a call is to be made that touches what comes with a run."""
+    raise KernelError("what a run feeds is not there")
