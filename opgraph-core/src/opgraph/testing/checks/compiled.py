@@ -12,11 +12,11 @@ from opgraph.testing.check import Check
 
 Array: TypeAlias = NDArray[Any]
 
-RUNTIMES: tuple[dict[str, Any], ...] = ({}, {"passes": ()})
+RUNTIMES: tuple[dict[str, Any], ...] = ({}, {"passes": ()}, {"tile": 2})
 
 
 class Compiled(Check):
-    """Compiled, alone or between other ops, with graph passes or without, the op gives what its kernel gives."""
+    """Compiled, alone or between other ops, with passes or without, in blocks or whole, the op gives what its kernel gives."""
 
     name = "compiled"
 
@@ -26,7 +26,7 @@ class Compiled(Check):
         rounding = not isinstance(case.op, og.Elementwise) or any(x.dtype.kind == "c" for x in case.inputs)
         for options in RUNTIMES:
             runtime = og.RunTime(seed=case.seed, **options)
-            how = f" with passes={options['passes']}" if options else ""
+            how = "".join(f" with {name}={value}" for name, value in options.items())
             _check_alone(case, runtime, how, rounding)
             _check_between(case, runtime, how, rounding)
         return None
