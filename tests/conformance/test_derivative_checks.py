@@ -535,6 +535,49 @@ def test_second_derivatives_whose_terms_cancel_to_nothing_are_symmetric_but_for_
         assert not any("depend on their order" in failure.detail for failure in report.failures), str(report)
 
 
+class Smoothed(og.Op, name="test.smoothed"):
+    """Add to each element a part of the next, and of the first to the last: (n,) -> (n,)."""
+
+    ends: float = 0.5
+
+    def infer(self, ins):
+        return ins
+
+    def compute(self, ins, outs):
+        np.add(ins[0], 0.5 * np.roll(ins[0], -1), out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        (g,) = cotangents
+        return (g + og.concat([self.ends * g[-1:], 0.5 * g[:-1]], 0),)
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_a_large_gradient_that_is_wrong_at_its_ends_is_told_by_place(dtype):
+    x = rng.normal(size=500).astype(dtype)
+    assert failures(Smoothed, x, checks=["vjp_probe"]) == {}
+    found = failures(Smoothed, x, checks=["vjp_probe"], ends=0.25)["vjp_probe"]
+    assert found.status == "fail"
+    (element,) = check_op(
+        Smoothed, samples=[og.Sample((x * [1, *[0] * 499],), {"ends": 0.25})], checks=["vjp_probe"]
+    ).failures
+    assert element.status == "fail"
+
+
+def test_a_large_input_at_whose_elements_differences_are_too_rough_is_inconclusive():
+    class Ripples(og.Elementwise, name="test.ripples"):
+        """Add fast ripples: x + sin(1e9 x) / 1e3."""
+
+        def compute(self, ins, outs):
+            np.add(ins[0], 1e-3 * np.sin(1e9 * ins[0]), out=outs[0])
+
+        def vjp(self, ins, outs, cotangents):
+            return (cotangents[0] * (1 + 1e6 * og.cos(1e9 * ins[0])),)
+
+    found = failures(Ripples, rng.normal(size=500), checks=["vjp_probe"])["vjp_probe"]
+    assert found.status == "inconclusive"
+    assert "too rough at" in found.detail
+
+
 class Stable(og.Elementwise, name="test.stable"):
     """log(1 + exp(x)), computed well or badly."""
 

@@ -345,6 +345,62 @@ class UnknownScratch(Dense, name="wrong.unknown_scratch"):
         return (outs[0].with_shape((None, 3)),)
 
 
+@wrong("infer", "not a tuple of Specs")
+class ListsScratch(Dense, name="wrong.lists_scratch"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def scratch(self, ins, outs):
+        return list(outs)
+
+    def compute(self, ins, outs, scratch):
+        super().compute(ins, outs)
+
+
+@wrong("infer", "scratch, asked twice")
+class GrowsScratch(Dense, name="wrong.grows_scratch"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    asked: ClassVar = [0]
+
+    def scratch(self, ins, outs):
+        self.asked[0] += 1
+        return (outs[0].with_shape((self.asked[0],)),)
+
+    def compute(self, ins, outs, scratch):
+        super().compute(ins, outs)
+
+
+@wrong("infer", "one must be visible")
+class HidesAll(Dense, name="wrong.hides_all"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    hidden = 1
+
+
+@wrong("infer", "shape_only returns [0]")
+class ListsWhatItDoesNotRead(Dense, name="wrong.lists_what_it_does_not_read"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def shape_only(self, n):
+        return [0]
+
+
+@wrong("infer", "the number of outputs depends on what is known")
+class OneMoreWhereUnknown(Columns, name="wrong.one_more_where_unknown"):
+    """Take every `step`-th column."""
+
+    def infer(self, ins):
+        return super().infer(ins) * (1 + (ins[0].shape[0] is None))
+
+
+@wrong("infer", "for inputs whose sizes are all known")
+class KnowsNothing(Columns, name="wrong.knows_nothing"):
+    """Take every `step`-th column."""
+
+    def infer(self, ins):
+        return (super().infer(ins)[0].with_shape((ins[0].shape[0], None)),)
+
+
 @wrong("broadcast", "the gradient")
 class AveragesWhatBroadcast(Product, name="wrong.averages_what_broadcast"):
     """Multiply two arrays; shapes broadcast."""
@@ -483,6 +539,22 @@ class ReadsWhatItDoesNotRead(Noise, name="wrong.reads_what_it_does_not_read"):
     def compute(self, ins, outs):
         super().compute(ins, outs)
         np.add(outs[0], ins[1], out=outs[0])
+
+
+@wrong("purity", "its view returned")
+class ViewsANumber(Columns, name="wrong.views_a_number"):
+    """Take every `step`-th column."""
+
+    def view(self, ins):
+        return ins[0][:, :: self.step]
+
+
+@wrong("purity", "infer or vjp draws from NumPy's global random state")
+class DrawsForItsGradient(Scale, name="wrong.draws_for_its_gradient"):
+    """Multiply each element by `factor`."""
+
+    def vjp(self, ins, outs, cotangents):
+        return (cotangents[0] * (self.factor + 0 * np.random.random()),)  # noqa: NPY002  what is wrong with it
 
 
 @wrong("purity", "memory of its own")
@@ -664,6 +736,25 @@ class EqualsNothing(Scale, name="wrong.equals_nothing"):
     __hash__ = Scale.__hash__
 
 
+@wrong("pickle", "their hashes differ")
+class HashesByChance(Scale, name="wrong.hashes_by_chance"):
+    """Multiply each element by `factor`."""
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.attributes() == other.attributes()
+
+    def __hash__(self):
+        return id(self)
+
+
+@wrong("pickle", "cannot be pickled and unpickled: TypeError: not this one")
+class RefusesToBePickled(Scale, name="wrong.refuses_to_be_pickled"):
+    """Multiply each element by `factor`."""
+
+    def __reduce__(self):
+        raise TypeError("not this one")
+
+
 @wrong("pickle", "are equal by ==")
 class EqualsByValue(Scale, name="wrong.equals_by_value"):
     """Multiply each element by `factor`."""
@@ -724,6 +815,16 @@ class RaisesAnother(Dense, name="wrong.raises_another"):
             return super().infer(ins)
         except og.ShapeError as error:
             raise og.ArgumentError(error.detail) from None
+
+
+@wrong("errors", "but raises KernelError: wrong.raises_a_builtin: its infer raised ValueError")
+class RaisesABuiltin(Dense, name="wrong.raises_a_builtin"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def infer(self, ins):
+        if ins[0].shape[1] != ins[1].shape[0]:
+            raise ValueError("inner sizes differ")
+        return super().infer(ins)
 
 
 @wrong("errors", "no error of opgraph's")

@@ -93,6 +93,15 @@ def test_a_plugin_cannot_take_the_place_of_a_built_in_command(capsys, monkeypatc
     assert main(["ops"]) == 0
 
 
+def test_an_interrupted_command_ends_as_shells_expect(capsys, monkeypatch):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    commands(monkeypatch, {"wait": lambda subparsers: subparsers.add_parser("wait").set_defaults(run=interrupted)})
+    assert main(["wait"]) == 130
+    assert capsys.readouterr().err == "\nopgraph: interrupted\n"
+
+
 def test_a_closed_pipe_ends_the_listing_quietly():
     command = f"{sys.executable} -m opgraph ops | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
