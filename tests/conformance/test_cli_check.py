@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +141,9 @@ def test_checks_are_listed_with_what_they_promise(capsys):
     assert main(["check", "--list-checks"]) == 0
     out = capsys.readouterr().out
     assert "reference          The kernel gives the values of the reference implementation" in out
+    page = Path(__file__).parents[2] / "docs" / "conformance.md"
+    documented = re.findall(r"^\| `(\w+)` \| ", page.read_text(encoding="utf-8").partition("## From")[0], re.M)
+    assert documented == re.findall(r"^(\w+) ", out, re.M)
 
 
 def test_thorough_finds_what_no_sample_shows(installed, capsys):
