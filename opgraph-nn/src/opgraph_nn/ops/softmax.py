@@ -43,10 +43,10 @@ class Softmax(AlongAxis, name="nn.softmax"):
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x,), (y,), (column,) = ins, outs, scratch
         np.maximum.reduce(x, axis=self.axis, out=column, keepdims=True, initial=-np.inf)
-        np.subtract(x, column, out=y)
-        np.exp(y, out=y)
+        np.subtract(x, column, y)
+        np.exp(y, y)
         np.add.reduce(y, axis=self.axis, out=column, keepdims=True)
-        np.divide(y, column, out=y)
+        np.divide(y, column, y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (y,), (g,) = outs, cotangents
@@ -65,24 +65,17 @@ class LogSoftmax(AlongAxis, name="nn.log_softmax"):
         return (reduced(ins[0], self.axis), ins[0])
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        log_softmax_into(outs[0], ins[0], self.axis, *scratch)
+        (x,), (y,), (column, exponentials) = ins, outs, scratch
+        np.maximum.reduce(x, axis=self.axis, out=column, keepdims=True, initial=-np.inf)
+        np.subtract(x, column, y)
+        np.exp(y, exponentials)
+        np.add.reduce(exponentials, axis=self.axis, out=column, keepdims=True)
+        np.log(column, column)
+        np.subtract(y, column, y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (y,), (g,) = outs, cotangents
         return (g - og.exp(y) * og.reduce_sum(g, self.axis, keepdims=True),)
-
-
-def log_softmax_into(y: og.Array, x: og.Array, axis: int, column: og.Array, exponentials: og.Array) -> None:
-    """Put the logarithm of the softmax of `x` along `axis` into `y`.
-
-    `column` and `exponentials` are work space: of the shape of `x` with size 1 along `axis`, and of `x`.
-    """
-    np.maximum.reduce(x, axis=axis, out=column, keepdims=True, initial=-np.inf)
-    np.subtract(x, column, out=y)
-    np.exp(y, out=exponentials)
-    np.add.reduce(exponentials, axis=axis, out=column, keepdims=True)
-    np.log(column, out=column)
-    np.subtract(y, column, out=y)
 
 
 def reduced(x: og.Spec, axis: int) -> og.Spec:
