@@ -6,7 +6,7 @@ import operator
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
@@ -24,6 +24,7 @@ from opgraph.passes.memory import stand_in
 from opgraph.passes.specialize import specialize
 from opgraph.plan import Plan, Run, Structure
 from opgraph.spec import Shape, Spec
+from opgraph.stopwatch import Stopwatch, Watcher, clock
 from opgraph.threads import run_blocks
 from opgraph.variable import Variable, uninitialized
 
@@ -42,6 +43,7 @@ class Settings:
     passes: Sequence[Callable[[Structure], Structure]]
     kernel_sets: Sequence[KernelSet]
     layout: Layout
+    watchers: list[Watcher] = field(default_factory=list, compare=False)  # of the runs of this run time, for a while
 
 
 class Executable:
@@ -128,9 +130,17 @@ class Executable:
             raise uninitialized(missing, user_source())
         written = [f.variable for f in self.fired]
         at_once = not written or (receive is None and done.keys().isdisjoint(written))
+        watchers = self._settings.watchers
+        stopwatch = Stopwatch(watchers) if watchers else None
         plan = self._plan(feeds, at_once)
+        if stopwatch is not None:
+            stopwatch.start(self, plan)
         try:
-            values = plan.run(feeds, self._settings.seed, step, self._settings.check_finite)
+            values = plan.run(feeds, self._settings.seed, step, self._settings.check_finite, stopwatch)
+            blocks = plan.commits
+            if stopwatch is not None:
+                blocks = stopwatch.stamped(blocks)
+                stopwatch.returned = clock()
             news = zip([self.fired[at] for at in plan.staged], plan.new_values(), strict=True)
             if receive is not None:
                 for fired, value in news:
@@ -138,10 +148,12 @@ class Executable:
                 return values
             wanted = [(f.variable, value) for f, value in news if not f.updates <= done.get(f.variable, frozenset())]
             with np.errstate(all="ignore"):
-                commit([variable for variable, _ in wanted], [value for _, value in wanted], plan.commits, written)
+                commit([variable for variable, _ in wanted], [value for _, value in wanted], blocks, written)
             return values
         finally:
             plan.release()
+            if stopwatch is not None:
+                stopwatch.stop(plan)
 
     def plan(self, feeds: Sequence[Array]) -> Plan:
         """Return the plan of a run on arrays of these shapes and dtypes; their values are not looked at."""

@@ -37,6 +37,7 @@ class _Above:
     save_variables: Callable[..., str]
     load_variables: Callable[..., Any]
     explain: Callable[..., Any]
+    make_profile: Callable[[], Any]
 
 
 above = _Above()

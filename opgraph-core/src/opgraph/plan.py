@@ -19,6 +19,7 @@ from opgraph.build import input_names
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
 from opgraph.op import Array, Kernel, Op
 from opgraph.spec import Shape, Spec, known_shape
+from opgraph.stopwatch import Stopwatch
 from opgraph.threads import share_out, using_threads
 
 
@@ -214,14 +215,15 @@ class Section:
         self.steps = steps
         self.workers = workers
 
-    def __call__(self) -> None:
-        share_out([functools.partial(self._run, blocks) for blocks in self.workers], len(self.workers[0]))
+    def __call__(self, stopwatch: Stopwatch | None = None) -> None:
+        bodies = [functools.partial(self._run, stopwatch, blocks) for blocks in self.workers]
+        share_out(bodies, len(self.workers[0]))
 
-    def _run(self, blocks: Sequence[Block], at: int) -> None:
+    def _run(self, stopwatch: Stopwatch | None, blocks: Sequence[Block], at: int) -> None:
         block = blocks[at]
         for rebinding in block.rebindings:
             rebinding.renew()
-        calls = iter(block.calls)
+        calls = iter(block.calls if stopwatch is None else stopwatch.timed(self.steps, block.calls))
         try:
             for call in calls:
                 call()
@@ -230,6 +232,13 @@ class Section:
         finally:
             for rebinding in block.rebindings:
                 rebinding.forget()
+
+
+def _timed(call: Run, step: Step, stopwatch: Stopwatch) -> object:
+    """Return what `call` does, timed: that of a step, or of a section and the steps in it."""
+    if isinstance(call, Section):
+        return stopwatch.call(call, functools.partial(call, stopwatch))
+    return stopwatch.call(step, call)
 
 
 class _StepFailed(Exception):
@@ -346,7 +355,14 @@ class Plan:
     # what was handed out last, of what is large, by the position of the fetch
     fetched: dict[int, dict[int, Array]] = field(default_factory=dict)
 
-    def run(self, feeds: Sequence[Array], seed: int, step: int, check_finite: bool = False) -> list[Array]:
+    def run(
+        self,
+        feeds: Sequence[Array],
+        seed: int,
+        step: int,
+        check_finite: bool = False,
+        stopwatch: Stopwatch | None = None,
+    ) -> list[Array]:
         """Execute the calls and return fresh copies of the fetched values.
 
         What the variables take is then ready: `commits` writes some, `new_values` has the others. Nothing was
@@ -374,8 +390,8 @@ class Plan:
                 arrays[value] = self._memory_for(at, value)
         with np.errstate(all="ignore"), using_threads(self.threads):
             self._bind_feeds()
-            if check_finite or not self.proved:
-                self._run_checked(check_finite)
+            if check_finite or stopwatch is not None or not self.proved:
+                self._run_checked(check_finite, stopwatch)
             else:
                 self._run_calls()
             for value, staged in self.staging.items():
@@ -436,11 +452,12 @@ class Plan:
         except Exception as error:
             raise self._failed(error, self.makers[-operator.length_hint(calls) - 1]) from _cause(error)
 
-    def _run_checked(self, check_finite: bool) -> None:
-        """Run, and look at what each call returns and makes."""
+    def _run_checked(self, check_finite: bool, stopwatch: Stopwatch | None) -> None:
+        """Run, and look at what each call returns and makes, and how long it takes."""
         for call, step in zip(self.calls, self.makers, strict=True):
             try:
-                if call() is not None and getattr(call, "func", None) == step.op.compute:
+                returned = call() if stopwatch is None else _timed(call, step, stopwatch)
+                if returned is not None and getattr(call, "func", None) == step.op.compute:
                     raise KernelError("its kernel returned something; it must fill its outputs instead")
                 if check_finite:
                     self._check_finite(step)

@@ -6,8 +6,36 @@ from dataclasses import dataclass
 from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError, Source
 from opgraph.op import Array, Kernel, Op
-from opgraph.plan import Group, Plan, Step
+from opgraph.plan import Group, Plan, Step, Structure
 from opgraph.spec import Spec
+
+
+@dataclass(frozen=True)
+class Part:
+    """One step of an instruction.
+
+    Attributes
+    ----------
+    name
+        That of the call that it comes from, with the op where the name does not say it.
+    kernel
+        ``"ufunc"``, called directly; ``"own"``, the op's; ``"set"``, a kernel set's.
+    bytes_read
+        Of what it reads from outside of the instruction, if it is the first to do so.
+    bytes_written
+        Of what it makes for others than the instruction itself.
+    flops
+        Arithmetic operations, as the op estimates them.
+    source
+        The user's line.
+    """
+
+    name: str
+    kernel: str
+    bytes_read: int
+    bytes_written: int
+    flops: int
+    source: Source | None
 
 
 @dataclass(frozen=True)
@@ -18,65 +46,74 @@ class Instruction:
     ----------
     number
         Counted from 1, in the order of execution.
-    steps
-        The calls that they come from, by name, with their ops where the name does not say them.
+    parts
+        The steps.
     outputs
         What it makes for others: each value's spec.
-    kernels
-        Of each step: ``"ufunc"``, called directly; ``"own"``, the op's; ``"set"``, a kernel set's.
     blocks, threads
         Into how many parts the work is cut, and how many threads share them.
-    bytes_read, bytes_written
-        Of values that outlive the instruction, or were there before; each counts once.
-    flops
-        Arithmetic operations, as the ops estimate them.
     buffers
-        Where the outputs lie: ``"arena 64"`` (bytes from its start), ``"over x"``, ``"variable w"``.
+        Where the outputs lie: ``"arena 64"`` (bytes from its start), ``"over x"``, ``"variable 'w'"``.
     within
         How many values live within one block alone.
-    sources
-        The user's lines.
     commits
         Whether it runs last, when all that can fail is over, since it writes variables where they are.
     """
 
     number: int
-    steps: tuple[str, ...]
+    parts: tuple[Part, ...]
     outputs: tuple[Spec, ...]
-    kernels: tuple[str, ...]
     blocks: int
     threads: int
-    bytes_read: int
-    bytes_written: int
-    flops: int
     buffers: tuple[str, ...]
     within: int
-    sources: tuple[Source, ...]
     commits: bool
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of the parts."""
+        return tuple(part.name for part in self.parts)
 
-def instructions(plan: Plan) -> list[Instruction]:
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The kernels of the parts."""
+        return tuple(part.kernel for part in self.parts)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the values that it reads and did not make; each counts once."""
+        return sum(part.bytes_read for part in self.parts)
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of its outputs."""
+        return sum(part.bytes_written for part in self.parts)
+
+    @property
+    def flops(self) -> int:
+        """Arithmetic operations, as the ops estimate them."""
+        return sum(part.flops for part in self.parts)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The user's lines, each once."""
+        return tuple(dict.fromkeys(part.source for part in self.parts if part.source is not None))
+
+
+def instructions(plan: Plan, structure: Structure) -> tuple[Instruction, ...]:
     """Return what a run of `plan` does.
+
+    Parameters
+    ----------
+    structure
+        What the plan was made of; it has the names and lines to show.
 
     Raises
     ------
     KernelError
         Where an op's own `flops` fails.
     """
-    return [_instruction(plan, at, group) for at, group in enumerate(plan.groups)]
-
-
-def flops_of(step: Step, specs: Sequence[Spec]) -> int:
-    """Return how many operations a step takes, as its op estimates them."""
-    ins, outs = (tuple([specs[v] for v in values]) for values in (step.inputs, step.outputs))
-    try:
-        with contract("flops"):
-            flops = step.op.flops(ins, outs)
-        if not isinstance(flops, int) or flops < 0:
-            raise KernelError(f"its flops returned {flops!r}, not a number of operations from 0")
-    except OpgraphError as error:
-        raise error.located(step.what, source=step.source) from error.__cause__
-    return flops
+    return tuple([_instruction(plan, structure, at, group) for at, group in enumerate(plan.groups)])
 
 
 def source_lines(sources: Iterable[Source]) -> str:
@@ -87,32 +124,41 @@ def source_lines(sources: Iterable[Source]) -> str:
     return "; ".join(f"{file}:{', '.join(map(str, sorted(found)))}" for file, found in lines.items())
 
 
-def _instruction(plan: Plan, at: int, group: Group) -> Instruction:
-    blueprint, specs = plan.blueprint, plan.specs
+def _instruction(plan: Plan, structure: Structure, at: int, group: Group) -> Instruction:
+    blueprint = plan.blueprint
     made = [value for step in group.steps for value in step.outputs]
     outputs = [v for v in made if v in blueprint.arena.offsets or v in blueprint.targets]
-    read = {step.inputs[i] for step in group.steps for i in step.reads()}.difference(made)
-    sources = dict.fromkeys(step.source for step in group.steps if step.source is not None)
+    parts = []
+    seen = set(made)
+    for step in group.steps:
+        read = {step.inputs[i] for i in step.reads()} - seen
+        seen |= read
+        shown = structure.maker(step.outputs[0]) or step
+        parts.append(
+            Part(
+                name=_name(shown),
+                kernel=_kind(blueprint.kernels[step.outputs[0]], step.op),
+                bytes_read=sum(_extent(plan.arrays[v], plan.specs[v]) for v in read),
+                bytes_written=sum(plan.specs[v].nbytes or 0 for v in outputs if v in step.outputs),
+                flops=_flops(shown, plan.specs),
+                source=shown.source,
+            )
+        )
     return Instruction(
         number=at + 1,
-        steps=tuple(map(_name, group.steps)),
-        outputs=tuple([specs[v] for v in outputs]),
-        kernels=tuple([_kind(blueprint.kernels[step.outputs[0]], step.op) for step in group.steps]),
+        parts=tuple(parts),
+        outputs=tuple([plan.specs[v] for v in outputs]),
         blocks=blueprint.blocks[at],
         threads=min(blueprint.threads[at], blueprint.blocks[at]),
-        bytes_read=sum(_extent(plan.arrays[v], specs[v]) for v in read),
-        bytes_written=sum(specs[v].nbytes or 0 for v in outputs),
-        flops=sum(flops_of(step, specs) for step in group.steps),
-        buffers=tuple([_place(plan, v) for v in outputs]),
+        buffers=tuple([_place(plan, structure, v) for v in outputs]),
         within=len(made) - len(outputs),
-        sources=tuple(sources),
         commits=any(v in blueprint.targets for v in outputs),
     )
 
 
 def _name(step: Step) -> str:
-    op = step.op.short_name()
-    return step.name if step.name.rpartition("/")[2].startswith(op) else f"{op} '{step.name}'"
+    local = step.op.name.partition(".")[2].removeprefix("_")  # what calls are named after
+    return step.name if step.name.rpartition("/")[2].startswith(local) else f"{step.op.short_name()} '{step.name}'"
 
 
 def _kind(kernel: Kernel, op: Op) -> str:
@@ -131,8 +177,21 @@ def _extent(array: Array | None, spec: Spec) -> int:
     return size
 
 
-def _place(plan: Plan, value: int) -> str:
-    blueprint, structure = plan.blueprint, plan.structure
+def _flops(step: Step, specs: Sequence[Spec]) -> int:
+    """Return how many operations a step takes, as its op estimates them."""
+    ins, outs = (tuple([specs[v] for v in values]) for values in (step.inputs, step.outputs))
+    try:
+        with contract("flops"):
+            flops = step.op.flops(ins, outs)
+        if not isinstance(flops, int) or flops < 0:
+            raise KernelError(f"its flops returned {flops!r}, not a number of operations from 0")
+    except OpgraphError as error:
+        raise error.located(step.what, source=step.source) from error.__cause__
+    return flops
+
+
+def _place(plan: Plan, structure: Structure, value: int) -> str:
+    blueprint = plan.blueprint
     if value in blueprint.targets:
         return structure.labels[blueprint.targets[value]]
     if value in blueprint.reuse:

@@ -112,6 +112,14 @@ def quantity(number: float, unit: str = "") -> str:
     return f"{digits} {prefix}{unit}".rstrip()
 
 
+def duration(seconds: float) -> str:
+    """Return a time in three digits: ``12.3 ms``."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 0.9995:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns" if seconds else "0"
+
+
 def listed(names: Sequence[str], most: int = 6) -> str:
     """Return the first names, and how many more there are."""
     more = [f"{len(names) - most} more"] if len(names) > most else []

@@ -1,0 +1,116 @@
+"""How long a run takes, and what in it, for those who want to know."""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+Call: TypeAlias = Callable[[], object]
+
+_T = TypeVar("_T")
+
+clock = time.perf_counter_ns
+
+
+class Watcher(Protocol):
+    """Who wants to know how long runs take."""
+
+    def begin(self, executable: Any, plan: Any) -> None:
+        """Learn what is about to run; may raise, since nothing has run yet."""
+
+    def end(self, plan: Any, stopwatch: "Stopwatch") -> None:
+        """Learn how long it took, or what took how long until it failed."""
+
+    def spent(self, what: str, began: int, ended: int) -> None:
+        """Learn how long something took that belongs to no plan."""
+
+
+class Timing(NamedTuple):
+    """When something began and ended, by `clock`, and in which thread."""
+
+    what: Any
+    began: int
+    ended: int
+    thread: int
+
+
+class Stopwatch:
+    """Notes when what began and ended in one run.
+
+    Attributes
+    ----------
+    timings
+        Of calls, in the order in which they ended.
+    stamps
+        For each thread that wrote variables in place, the numbers of the blocks, each before the times at which
+        its calls began, with the thread; after them the time at which the last one ended.
+    began, ready, returned, ended
+        When the run asked for its plan, when it had it, when the values were there, and when all was over. The first
+        two leave out what the watchers took in between.
+    """
+
+    def __init__(self, watchers: Sequence[Watcher]) -> None:
+        self.watchers = tuple(watchers)
+        self.timings: list[Timing] = []
+        self.stamps: list[list[Any]] = []
+        self.thread = threading.get_ident()
+        self.began = self.ready = self.returned = self.ended = clock()
+
+    def start(self, executable: Any, plan: Any) -> None:
+        """Note that the plan is there, and tell the watchers."""
+        compiled = clock() - self.began
+        for watcher in self.watchers:
+            watcher.begin(executable, plan)
+        self.ready = clock()
+        self.began = self.ready - compiled
+
+    def call(self, what: object, function: Callable[[], _T]) -> _T:
+        """Return what `function` does, and note how long it took, even if it raises."""
+        began = clock()
+        try:
+            return function()
+        finally:
+            self.timings.append(Timing(what, began, clock(), threading.get_ident()))
+
+    def timed(self, what: Iterable[object], calls: Sequence[Call]) -> list[Call]:
+        """Return the calls as they are timed, each as `what` it is."""
+        return [functools.partial(self.call, *each) for each in zip(what, calls, strict=True)]
+
+    def stamped(self, workers: Sequence[Sequence[Sequence[Call]]]) -> list[list[list[Call]]]:
+        """Return the calls of each block of each worker with others in between that note the time.
+
+        These are written in C like those that they stand between, so that no signal handler runs there.
+        """
+        found = []
+        for blocks in workers:
+            notes: list[Any] = []
+            times = map(notes.append, zip(iter(clock, None), iter(threading.get_ident, None), strict=False))
+            stamp = functools.partial(next, times)
+            found.append(
+                [
+                    [functools.partial(notes.append, at), stamp, *(each for call in calls for each in (call, stamp))]
+                    for at, calls in enumerate(blocks)
+                ]
+            )
+            self.stamps.append(notes)
+        return found
+
+    def stop(self, plan: Any) -> None:
+        """Note that the run is over, and tell the watchers."""
+        self.ended = clock()
+        for watcher in self.watchers:
+            watcher.end(plan, self)
+
+
+@contextmanager
+def spending(watchers: Sequence[Watcher], what: str) -> Iterator[None]:
+    """Tell `watchers` how long a ``with`` takes."""
+    began = clock()
+    try:
+        yield
+    finally:
+        ended = clock()
+        for watcher in tuple(watchers):
+            watcher.spent(what, began, ended)
