@@ -47,8 +47,14 @@ def test_large_results_are_left_to_the_run():
     column, row = og.constant(np.ones((300, 1))), og.constant(np.ones((1, 300)))
     assert FOLDED_BYTES < 300 * 300 * 8
     assert ops(after(fold_constants, column * row)) == ["multiply"]
+    half = og.constant(np.ones((80, 100)))
+    assert FOLDED_BYTES < 2 * 80 * 100 * 8
+    assert ops(after(fold_constants, og.concat([half, half]))) == []  # takes no more than they did
+
+
+def test_large_constants_are_handed_to_each_run_and_so_not_folded():
     large = og.constant(np.ones((300, 300)))
-    assert ops(after(fold_constants, large * 2.0)) == []  # takes no more than it was
+    assert ops(after(fold_constants, large * 2.0)) == ["multiply"]
 
 
 def test_views_fold_where_they_are_contiguous():

@@ -405,7 +405,7 @@ def test_plans_are_kept_per_shape_within_a_bound(monkeypatch):
     for n in (1000, 2000, 1000, 3000):
         np.testing.assert_array_equal(program(np.arange(n) / n)[0], np.exp(np.arange(n) / n))
     assert len(program._executable._plans) == 3
-    monkeypatch.setattr("opgraph.executable.PLAN_CACHE_BYTES", 40_000)
+    monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 40_000)
     program(np.ones(4000))
     assert list(program._executable._plans) == [(True, (4000,))]
 

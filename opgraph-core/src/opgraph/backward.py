@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from opgraph.ambient import at_source
 from opgraph.autodiff import gradients
+from opgraph.compiled import Compiler
 from opgraph.errors import GradientError
-from opgraph.executable import Executable, Settings
+from opgraph.executable import Executable
 from opgraph.graph import placeholder
 from opgraph.node import Node, Placeholder, describe
 from opgraph.spec import is_differentiable
@@ -21,7 +22,7 @@ class Backward(NamedTuple):
 
     @classmethod
     def of(
-        cls, node: Node, wrt: Sequence[Node] | None, stopped: Sequence[Node], ones: bool, settings: Settings
+        cls, node: Node, wrt: Sequence[Node] | None, stopped: Sequence[Node], ones: bool, compiler: Compiler
     ) -> "Backward":
         """Return that of `node` by `wrt`, or by all that flows into it."""
         fed_in = None if ones else at_source(node, placeholder, node.shape, node.dtype, f"bwval of {node.name}")
@@ -31,7 +32,7 @@ class Backward(NamedTuple):
         if wrt is not None and len(pairs) < len(wrt):
             missing = next(x for x, g in zip(targets, found, strict=True) if g is None)
             raise GradientError(f"{describe(node)} does not depend on {describe(missing)}")
-        return cls(Executable([node, *(g for _, g in pairs)], {}, settings), tuple(n for n, _ in pairs), fed_in)
+        return cls(Executable.of([node, *(g for _, g in pairs)], {}, compiler), tuple(n for n, _ in pairs), fed_in)
 
 
 def _flowing_into(node: Node) -> list[Node]:

@@ -1,53 +1,43 @@
-"""What runs: a structure with its variables, and a plan for each of the shapes that were last fed."""
+"""What runs: a graph with what its structure is compiled to."""
 
-import collections
 import functools
 import operator
-import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from opgraph.collection import collection_paused
+from opgraph.compiled import Compiled, Compiler, Plans, Settings, StructureKey
 from opgraph.convert import to_array
 from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
 from opgraph.graph import Graph
 from opgraph.node import Node, Placeholder, describe
-from opgraph.op import Array, Elementwise, Kernel, Op, Specs
-from opgraph.passes.bind import Layout, bind
-from opgraph.passes.lower import Fired, lower
+from opgraph.op import Array
+from opgraph.passes.lower import Fired, Leaves, Lowered, lower
 from opgraph.passes.memory import stand_in
-from opgraph.passes.specialize import specialize
 from opgraph.plan import Plan, Run, Structure
-from opgraph.spec import Shape, Spec
-from opgraph.stopwatch import Stopwatch, Watcher, clock
+from opgraph.spec import Shape
+from opgraph.stopwatch import Stopwatch, clock
 from opgraph.threads import run_blocks
 from opgraph.variable import Variable, uninitialized
 
-PLAN_CACHE_BYTES = 1 << 30  # of the buffers of one program's plans
-
-KernelSet: TypeAlias = Mapping[str, Callable[..., Any]]
 Receiver: TypeAlias = Callable[[Fired, Array], None]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a run time decides for everything that it runs."""
-
-    seed: int
-    check_finite: bool
-    passes: Sequence[Callable[[Structure], Structure]]
-    kernel_sets: Sequence[KernelSet]
-    layout: Layout
-    watchers: list[Watcher] = field(default_factory=list, compare=False)  # of the runs of this run time, for a while
-
-
 class Executable:
-    """A set of fetches and updates, compiled; it holds no nodes but placeholders and variables.
+    """A set of fetches and updates of one graph, compiled; it holds no nodes but placeholders and variables.
+
+    Parameters
+    ----------
+    leaves
+        What the graph has for the structure.
+    compiled
+        What that was compiled to, perhaps for another graph.
+    names
+        Returns the structure as it was lowered, with the names and lines of this graph.
 
     Attributes
     ----------
@@ -59,28 +49,44 @@ class Executable:
         How many steps the structure had before the passes, and after each.
     """
 
-    def __init__(self, fetches: Sequence[Node], updates: Mapping[Variable, Node], settings: Settings) -> None:
-        with collection_paused():
-            lowered = lower(fetches, updates)
-            self.structure = lowered.structure
-            self.lengths = [len(self.structure.steps)]
-            for apply_pass in settings.passes:
-                self.structure = apply_pass(self.structure)
-                self.lengths.append(len(self.structure.steps))
-        self.placeholders = lowered.placeholders
-        self.variables = lowered.variables
-        self.fired = lowered.fired
-        self._firing = [weakref.ref(call) for call in lowered.firing]
-        self._settings = settings
-        self._choose_kernel = functools.partial(_choose_kernel, settings.kernel_sets)
+    def __init__(self, leaves: Leaves, compiled: Compiled, names: Callable[[], Structure], compiler: Compiler) -> None:
+        self.placeholders = leaves.placeholders
+        self.variables = leaves.variables
+        self.fired = leaves.fired
+        self._firing = [weakref.ref(call) for call in leaves.firing]
+        self._leaves = replace(leaves, firing=())  # which would keep the graph alive
+        self._compiled = compiled
+        self._compiler = compiler
+        self._names = names
         self._storages = [v.storage for v in self.variables]
-        # one run at a time: of all that share variables, or of this alone
-        self._lock: Any = self.variables[0].graph.state_lock if self.variables else threading.RLock()
-        numbers = dict(zip(self.structure.variables, self._storages, strict=True))
-        read = self.structure.read
-        self._read = [storage for value, storage in numbers.items() if value in read]
-        self._plans: collections.OrderedDict[object, Plan] = collections.OrderedDict()
-        self._plan_bytes = 0
+        self._read = [self._storages[at] for at in compiled.read]
+        self._lock = compiled.lock
+
+    @classmethod
+    def of(cls, fetches: Sequence[Node], updates: Mapping[Variable, Node], compiler: Compiler) -> "Executable":
+        """Return what computes `fetches` and `updates`."""
+        return cls.of_lowered(lower(fetches, updates), compiler)
+
+    @classmethod
+    def of_lowered(cls, lowered: Lowered, compiler: Compiler) -> "Executable":
+        """Return what runs `lowered`."""
+        structure = lowered.structure
+        return cls(lowered, compiler.compile(lowered, StructureKey(lowered)), lambda: structure, compiler)
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the run time."""
+        return self._compiler.settings
+
+    @property
+    def structure(self) -> Structure:
+        """What is run, under the names and lines of this graph."""
+        return self._compiled.structure.named_by(self._names())
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many steps the structure had before the passes, and after each."""
+        return self._compiled.lengths
 
     @property
     def firing(self) -> list[Node]:
@@ -130,13 +136,21 @@ class Executable:
             raise uninitialized(missing, user_source())
         written = [f.variable for f in self.fired]
         at_once = not written or (receive is None and done.keys().isdisjoint(written))
-        watchers = self._settings.watchers
+        watchers = self.settings.watchers
         stopwatch = Stopwatch(watchers) if watchers else None
         plan = self._plan(feeds, at_once)
         if stopwatch is not None:
             stopwatch.start(self, plan)
         try:
-            values = plan.run(feeds, self._settings.seed, step, self._settings.check_finite, stopwatch)
+            values = plan.run(
+                [*feeds, *self._leaves.constants],
+                self.settings.seed,
+                step,
+                self.settings.check_finite,
+                stopwatch,
+                self._leaves.streams,
+                self._names,
+            )
             blocks = plan.commits
             if stopwatch is not None:
                 blocks = stopwatch.stamped(blocks)
@@ -161,30 +175,17 @@ class Executable:
             return self._plan(feeds, True)
 
     def _plan(self, feeds: Sequence[Array], at_once: bool) -> Plan:
-        """Return the plan for the feeds' shapes, bound now where there is none; the caller holds the lock.
-
-        Parameters
-        ----------
-        at_once
-            Whether all variables take their new values when the run ends, and may be written in place.
-        """
+        """Return the plan for the feeds' shapes; the caller holds the lock."""
         signature = (at_once, *[array.shape for array in feeds])
-        plan = self._plans.get(signature)
+        plan = self._compiled.known_plan(signature)
         if plan is None:
-            plan = self._bound(feeds, at_once)
-            self._plans[signature] = plan
-            self._plan_bytes += plan.nbytes
-        self._plans.move_to_end(signature)
-        while len(self._plans) > 1 and self._plan_bytes > PLAN_CACHE_BYTES:
-            self._plan_bytes -= self._plans.popitem(last=False)[1].nbytes
+            plan = self._compiled.new_plan(signature, self._leaves, lambda: self.structure)
+            self._compiler.make_room()
         return plan
 
-    def _bound(self, feeds: Sequence[Array], at_once: bool) -> Plan:
-        """Return a new plan for the feeds' shapes."""
-        layout = replace(self._settings.layout, commit=self._settings.layout.commit and at_once)
-        with collection_paused():
-            specs = specialize(self.structure, [Spec(Shape(a.shape), a.dtype) for a in feeds])
-            return bind(self.structure, specs, [s.array for s in self._storages], self._choose_kernel, layout)
+    @property
+    def _plans(self) -> Plans:
+        return self._compiled.plans
 
 
 def commit(
@@ -208,19 +209,6 @@ def commit(
     ]
     marks = [functools.partial(setattr, v.storage, "initialized", True) for v in (*variables, *written)]
     run_blocks(blocks, [*copies, *marks])
-
-
-def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: Specs) -> Kernel:
-    """Return the kernel of the first set that has one for `op`, or the op's own."""
-    for kernels in kernel_sets:
-        kernel = kernels[op.name](op, ins, outs) if op.name in kernels else None
-        if kernel is not None:
-            return cast(Kernel, kernel)
-    if isinstance(op, Elementwise):
-        ufunc = op.ufunc if type(op).compute is Elementwise.compute else None
-        return Kernel(op.compute, op.scratch(ins, outs), blocks=True, ufunc=ufunc)
-    bind = None if type(op).bind is Op.bind else op.bind
-    return Kernel(op.compute, op.scratch(ins, outs), bind=bind)
 
 
 def fed_arrays(

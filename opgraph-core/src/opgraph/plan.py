@@ -43,6 +43,8 @@ class Step:
         Tells apart the steps that a gradient computes again by the function they belong to; 0 for all others.
     title, gradient_of
         Those of the call.
+    origin
+        Which step it was, or was made in the place of, when the graph was lowered.
     """
 
     op: Op
@@ -55,6 +57,7 @@ class Step:
     gradient_of: str = ""
     recomputes: bool = False
     region: int = 0
+    origin: int = 0
 
     @property
     def what(self) -> str:
@@ -89,12 +92,20 @@ class Step:
             self.gradient_of,
             self.recomputes,
             self.region,
+            self.origin,
         )
+
+    def named_by(self, other: "Step") -> "Step":
+        """Return the step under the name and line of another graph's."""
+        return replace(self, name=other.name, source=other.source, title=other.title, gradient_of=other.gradient_of)
 
 
 @dataclass(frozen=True)
 class Structure:
     """A graph without nodes: numbered values and, in creation order, the steps between them.
+
+    Graphs that differ in names and lines alone share what one structure is compiled to; `named_by` gives it the
+    names and lines of another one of them.
 
     Attributes
     ----------
@@ -109,11 +120,13 @@ class Structure:
     constants
         The values that never change.
     keys
-        The values that seed random numbers, with their streams.
+        The values that seed random numbers, with the positions of their streams among those that a run is handed.
     fetches
         The values that a run returns.
     updates
         Pairs of a variable's value and the value that it takes.
+    large
+        Those of the feeds that are constants, too large to be held here.
     """
 
     specs: tuple[Spec, ...]
@@ -125,6 +138,18 @@ class Structure:
     keys: Mapping[int, int]
     fetches: tuple[int, ...]
     updates: tuple[tuple[int, int], ...]
+    large: frozenset[int] = frozenset()
+
+    def named_by(self, lowered: "Structure") -> "Structure":
+        """Return the structure under the names and lines of `lowered`, whose like it was made of."""
+        steps = tuple([step.named_by(lowered.steps[step.origin]) for step in self.steps])
+        labels = {value: lowered.label(value) or label for value, label in self.labels.items()}
+        return replace(self, steps=steps, labels=labels)
+
+    def label(self, value: int) -> str:
+        """Return what a message calls a value by its op or kind and by name, nothing for one that is not here."""
+        step = self.maker(value)
+        return f"{step.what} {step.name!r}" if step else self.labels.get(value, "")
 
     def rewritten(self, steps: Iterable[Step], replaced: Mapping[int, int], **fields: Any) -> "Structure":
         """Return the structure with other `steps`, and with the values that are `replaced` by others.
@@ -147,9 +172,7 @@ class Structure:
 
     def describe(self, value: int, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return what a message calls a value, with its range where arrays are at hand."""
-        step = self.maker(value)
-        label = f"{step.what} {step.name!r}" if step else self.labels[value]
-        return f"{label} {specs[value]}{_range(arrays[value]) if arrays else ''}"
+        return f"{self.label(value)} {specs[value]}{_range(arrays[value]) if arrays else ''}"
 
     def describe_inputs(self, step: Step, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return the inputs of a step by name, as a message lists them."""
@@ -354,6 +377,7 @@ class Plan:
     proved: bool = False  # that no kernel returns anything: a first run looks
     # what was handed out last, of what is large, by the position of the fetch
     fetched: dict[int, dict[int, Array]] = field(default_factory=dict)
+    names: Callable[[], Structure] | None = None  # of the graph that is run
 
     def run(
         self,
@@ -362,11 +386,24 @@ class Plan:
         step: int,
         check_finite: bool = False,
         stopwatch: Stopwatch | None = None,
+        streams: Sequence[int] = (),
+        names: Callable[[], Structure] | None = None,
     ) -> list[Array]:
         """Execute the calls and return fresh copies of the fetched values.
 
         What the variables take is then ready: `commits` writes some, `new_values` has the others. Nothing was
         written to a variable. `release` must follow.
+
+        Parameters
+        ----------
+        feeds, streams
+            What the structure's feeds and random keys are this time.
+        seed, step
+            What random numbers depend on besides.
+        check_finite
+            Look at every value.
+        names
+            Returns what the graph that is run was lowered to, whose names and lines messages have.
 
         Raises
         ------
@@ -375,14 +412,15 @@ class Plan:
         NonFiniteError
             Where `check_finite` is set and a floating-point value, fed or computed, holds NaN or infinity.
         """
+        self.names = names
         arrays = self.arrays
         for value, array in zip(self.structure.feeds, feeds, strict=True):
             if value in self.copied:
                 np.copyto(self.copied[value], array)
             else:
                 arrays[value] = read_only(array)
-        for value, stream in self.structure.keys.items():
-            arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, stream, step)
+        for value, at in self.structure.keys.items():
+            arrays[value][:] = (seed & _MASK, (seed >> 64) & _MASK, streams[at], step)
         if check_finite:
             self._check_leaves()
         for at, value in enumerate(self.structure.fetches):
@@ -400,6 +438,7 @@ class Plan:
 
     def release(self) -> None:
         """Let go of what was fed."""
+        self.names = None
         for value in self.passing:
             self.arrays[value] = None
         for rebinding in self.rebindings:
@@ -471,25 +510,30 @@ class Plan:
             step, error = error.step, error.error
         if not isinstance(error, OpgraphError):
             error = KernelError(f"its kernel raised {type(error).__name__}: {error}")
-        return error.located(step.what, self._inputs(step), step.source)
+        structure = self._named()
+        step = structure.maker(step.outputs[0]) or step
+        shown = structure.describe_inputs(step, self.specs, self.arrays)
+        return error.located(step.what, shown, step.source)
+
+    def _named(self) -> Structure:
+        """Return the structure under the names of the graph that is run."""
+        return self.structure if self.names is None else self.structure.named_by(self.names())
 
     def _check_finite(self, step: Step) -> None:
         for value in step.outputs:
             trouble = _not_finite(self.arrays[value])
             if trouble:
+                step = self._named().maker(value) or step
                 place = f", in the gradient of {step.gradient_of}," if step.gradient_of else ""
                 raise NonFiniteError(f"{step.name!r}{place} went {trouble}")
 
     def _check_leaves(self) -> None:
         """Raise where a feed, or a variable that is read, is not finite."""
-        read = self.structure.read
+        read = self.structure.read - self.structure.large
         for value in (*self.structure.feeds, *self.structure.variables):
             trouble = _not_finite(self.arrays[value]) if value in read else ""
             if trouble:
-                raise NonFiniteError(f"{self.structure.describe(value, self.specs)} is already {trouble}")
-
-    def _inputs(self, step: Step) -> str:
-        return self.structure.describe_inputs(step, self.specs, self.arrays)
+                raise NonFiniteError(f"{self._named().describe(value, self.specs)} is already {trouble}")
 
 
 def _cause(error: Exception) -> BaseException | None:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from opgraph.backward import Backward
+from opgraph.compiled import CacheInfo, Compiler, Settings
 from opgraph.cycle import Cycle, current, named, open_cycle
 from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, did_you_mean, placing, user_source
-from opgraph.executable import Executable, Settings, fed, fed_arrays, shown, stand_ins
+from opgraph.executable import Executable, fed, fed_arrays, shown, stand_ins
 from opgraph.graph import Graph, as_update
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array
@@ -99,6 +100,7 @@ class RunTime:
                 threads=threads or available_cores(),
             ),
         )
+        self._compiler = Compiler(self.settings)
         self._steps = itertools.count()
         self._lock = threading.RLock()  # a signal handler may come back in
         self._local = _Local()
@@ -129,6 +131,19 @@ class RunTime:
         self._local.stopped = {}
         if step is not None:
             self._steps = itertools.count(step)
+
+    def cache_info(self) -> CacheInfo:
+        """Return what is kept of what was compiled, and how often it served.
+
+        Graphs of one structure share what that was compiled to: a graph that is built again in every step, with the
+        same variables, is compiled once. Kept are the structures that were asked for last, and the plans for the
+        shapes that each was fed last, within a gigabyte.
+        """
+        return self._compiler.info()
+
+    def clear_cache(self) -> None:
+        """Let go of all that was compiled; programs and graphs that are run again make new plans."""
+        self._compiler.clear()
 
     @overload
     def run(self, fetches: Node, feeds: Mapping[Any, Any] | None = None) -> Array: ...
@@ -202,7 +217,7 @@ class RunTime:
         changed = _checked_updates(updates or {})
         together = [*nodes, *changed]
         _check_nodes(together)
-        executable = self._executable(nodes) if nodes and not changed else Executable(nodes, changed, self.settings)
+        executable = self._executable(nodes) if nodes and not changed else Executable.of(nodes, changed, self._compiler)
         arrays = stand_ins(feeds, executable.placeholders, together[0].graph if together else None)
         return cast("Explanation", above.explain(executable, arrays, self.settings))
 
@@ -238,7 +253,7 @@ class RunTime:
         _check_inputs(chosen or [])
         _check_nodes([*nodes, *changed, *(chosen or [])])
         with self._spending("compile"):
-            program = Program(self, Executable(nodes, changed, self.settings), chosen, nodes)
+            program = Program(self, Executable.of(nodes, changed, self._compiler), chosen, nodes)
         missing = [p for p in program.placeholders if p not in set(program.inputs)]
         if missing:
             raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
@@ -276,7 +291,7 @@ class RunTime:
         found = self._remembered(
             kind,
             [node, *(chosen or []), *stopped],
-            lambda: Backward.of(node, chosen, stopped, bwval is None, self.settings),
+            lambda: Backward.of(node, chosen, stopped, bwval is None, self._compiler),
         )
         cycle = open_cycle(self) or self._continued(feed_dict, found.executable) or self._begin(feed_dict)
         given = {} if found.cotangent is None else {found.cotangent: fed(found.cotangent, bwval)}
@@ -405,14 +420,14 @@ class RunTime:
                 cycle.firing[node.identity] = node
             if cycle.torn:
                 # both updates are made by one run, in the order in which they were added
-                together = Executable(list(cycle.firing.values()), {}, self.settings)
+                together = Executable.of(list(cycle.firing.values()), {}, self._compiler)
                 together.run([cycle.feeds[p] for p in together.placeholders], cycle.step, cycle.receive)
                 cycle.torn.clear()
         return found
 
     def _executable(self, nodes: list[Node]) -> Executable:
         """Return what computes `nodes`, a new one where these very nodes were not fetched before."""
-        return self._remembered("fetches", nodes, lambda: Executable(nodes, {}, self.settings))
+        return self._remembered("fetches", nodes, lambda: Executable.of(nodes, {}, self._compiler))
 
     def _remembered(self, kind: object, nodes: list[Node], make: Callable[[], _T]) -> _T:
         """Return what `make` returned when it was last called for `nodes`, or does now."""

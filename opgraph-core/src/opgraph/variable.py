@@ -24,7 +24,7 @@ from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_defaul
 class Storage:
     """The memory of a variable, allocated once."""
 
-    __slots__ = ("array", "initialized", "label")
+    __slots__ = ("__weakref__", "array", "initialized", "label")
 
     def __init__(self, spec: Spec) -> None:
         try:

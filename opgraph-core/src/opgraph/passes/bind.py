@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from opgraph.build import contract
-from opgraph.errors import KernelError, OpgraphError
+from opgraph.errors import KernelError, OpgraphError, placing
 from opgraph.op import Array, Kernel
 from opgraph.passes.blocks import TILE
 from opgraph.passes.buffers import Lifetimes, assign_buffers, find_lifetimes, find_reuse
@@ -263,7 +263,8 @@ class _Binder:
                 if self._lies_in(step.outputs[0], self.feeds):
                     self.feed_views.append((self._feed_view(step), step))
                 else:
-                    set_views(step, self.specs, self.arrays)
+                    with placing(step.what, step.source):
+                        set_views(step, self.specs, self.arrays)
 
     def _feed_view(self, step: Step) -> Run:
         """Return what puts the views that `step` makes of what a run feeds among the arrays."""

@@ -11,24 +11,43 @@ from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
 from opgraph.variable import Variable
 
+SMALL_CONSTANT = 1 << 16  # bytes; larger ones are handed to every run, so that structures hold and compare small ones
+
 
 @dataclass(frozen=True)
-class Lowered:
-    """A structure, with the placeholders and variables that stand behind its feeds and variables.
+class Leaves:
+    """What one graph has for a structure that other graphs may share.
 
     Attributes
     ----------
+    placeholders, constants
+        What stands behind the structure's feeds: those whose values a run is fed, then constants that are large.
+    variables
+        Those behind its variables.
+    streams
+        Of the random keys, the streams that the structure counts.
     fired
         For each of the structure's updates, in their order, what is written and why.
+    orders
+        Of the updates that the graph fires, oldest first, what tells them from each other.
     firing
-        The calls to which the graph attached some of them.
+        The calls to which the graph attached them.
     """
 
-    structure: Structure
     placeholders: tuple[Placeholder, ...]
+    constants: tuple[Array, ...]
     variables: tuple[Variable, ...]
+    streams: tuple[int, ...]
     fired: tuple["Fired", ...]
+    orders: tuple[int, ...]
     firing: tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class Lowered(Leaves):
+    """A structure, with what the graph that it comes from has for it."""
+
+    structure: Structure
 
 
 class Fired(NamedTuple):
@@ -62,11 +81,14 @@ def lower(fetches: Sequence[Node], updates: Mapping[Variable, Node]) -> Lowered:
     pairs = tuple((builder.number(variable), value) for variable, value in new_values.items())
     structure = builder.structure(tuple(builder.number(node) for node in fetches), pairs)
     return Lowered(
-        structure,
         placeholders=tuple(builder.placeholders),
+        constants=tuple(builder.large.values()),
         variables=tuple(builder.variables),
+        streams=tuple(builder.streams),
         fired=tuple(Fired(variable, frozenset(reasons[variable])) for variable in new_values),
+        orders=tuple(update.order for update in fired),
         firing=tuple(call for call in calls if call.updates),
+        structure=structure,
     )
 
 
@@ -98,7 +120,9 @@ class _Builder:
         self.placeholders: dict[Placeholder, int] = {}
         self.variables: dict[Variable, int] = {}
         self.constants: dict[int, Array] = {}
+        self.large: dict[int, Array] = {}
         self.keys: dict[int, int] = {}
+        self.streams: dict[int, int] = {}
         self.regions: dict[object, int] = {}
 
     def number(self, node: Node) -> int:
@@ -114,9 +138,10 @@ class _Builder:
                 case Variable():
                     self.variables[node] = number
                 case Constant():
-                    self.constants[number] = node.value
+                    small = node.value.nbytes <= SMALL_CONSTANT
+                    (self.constants if small else self.large)[number] = node.value
                 case Key():
-                    self.keys[number] = node.stream
+                    self.keys[number] = self.streams.setdefault(node.stream, len(self.streams))
         return self.numbers[node]
 
     def add(self, call: Call) -> None:
@@ -128,7 +153,8 @@ class _Builder:
         """Return the value `number` with a check, in the run, that it has the shape of `variable`."""
         checked = self._new(variable.spec)
         inputs = (number, self.number(variable))
-        self.steps.append(Step(EnsureShapeLike(), inputs, (checked,), f"update of {variable.name}", later.source))
+        name, origin = f"update of {variable.name}", len(self.steps)
+        self.steps.append(Step(EnsureShapeLike(), inputs, (checked,), name, later.source, origin=origin))
         return checked
 
     def again(self, value: Node, variable: Variable, number: int) -> int:
@@ -150,12 +176,13 @@ class _Builder:
             specs=tuple(self.specs),
             labels=self.labels,
             steps=tuple(self.steps),
-            feeds=tuple(self.placeholders.values()),
+            feeds=(*self.placeholders.values(), *self.large),
             variables=tuple(self.variables.values()),
             constants=self.constants,
             keys=self.keys,
             fetches=fetches,
             updates=updates,
+            large=frozenset(self.large),
         )
 
     def _step(self, call: Call, inputs: tuple[int, ...]) -> tuple[int, ...]:
@@ -171,6 +198,7 @@ class _Builder:
             gradient_of=call.gradient_of,
             recomputes=call.recomputes,
             region=region,
+            origin=len(self.steps),
         )
         self.steps.append(step)
         return outputs

@@ -174,8 +174,9 @@ def _built(build: Callable[..., Node], made: Step, at: Rewriting) -> int:
     structure = lowered.structure
     if structure.keys or structure.variables:
         raise KernelError("the function that its read_by returned draws random numbers or uses variables")
-    read = dict(zip(inputs, made.inputs, strict=True))
-    numbers = {value: read[node] for value, node in zip(structure.feeds, lowered.placeholders, strict=True)}
+    read: dict[Node, int] = dict(zip(inputs, made.inputs, strict=True))
+    fed = [*(read[node] for node in lowered.placeholders), *map(at.constant, lowered.constants)]
+    numbers = dict(zip(structure.feeds, fed, strict=True))
     numbers.update((value, at.constant(array)) for value, array in structure.constants.items())
     for step in structure.steps:
         outputs = at.new_all(step.op, *[numbers[value] for value in step.inputs])

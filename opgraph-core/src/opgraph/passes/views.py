@@ -72,10 +72,10 @@ def find_views(structure: Structure, specs: Sequence[Spec]) -> Views:
 
 
 def set_views(step: Step, specs: Sequence[Spec], arrays: Environment) -> None:
-    """Put the views that `step` makes of `arrays` among them."""
+    """Put the views that `step` makes of `arrays` among them; an error is left unplaced."""
     unread = step.op.shape_only(len(step.inputs))
     ins = tuple([stand_in(specs[v]) if i in unread else arrays[v] for i, v in enumerate(step.inputs)])
-    views = checked_view(step, ins, specs)
+    views = _checked_view(step, ins, specs)
     if views is None:
         raise KernelError("its view returned None where it gave a view of the same layout before")
     for value, view in zip(step.outputs, views, strict=True):

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from opgraph.executable import Executable, Settings
+from opgraph.compiled import Settings
+from opgraph.executable import Executable
 from opgraph.op import Array
 from opgraph.passes import GRAPH_PASSES, PLAN_PASSES
 from opgraph.plan import Plan

@@ -16,7 +16,7 @@ RUNTIMES: tuple[dict[str, Any], ...] = ({}, {"passes": ()}, {"tile": 2})
 
 
 class Compiled(Check):
-    """Compiled, alone or between other ops, with passes or without, in blocks or whole, the op gives what its kernel gives."""
+    """Compiled alone or among others, with passes or without, whole or in blocks, the op gives what its kernel does."""
 
     name = "compiled"
 

@@ -1,0 +1,370 @@
+"""Graphs of one structure share what it was compiled to: what counts as one, whose lines errors name, what is kept."""
+
+import gc
+import threading
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+import opgraph as og
+
+DATA = np.arange(6.0).reshape(2, 3)
+
+
+class Raises(og.Elementwise, name="test.raises"):
+    """A kernel that fails where an element is negative."""
+
+    def compute(self, ins, outs):
+        if (ins[0] < 0).any():
+            raise ValueError("negative")
+        np.copyto(outs[0], ins[0])
+
+
+def fetched(rt, build, data=DATA):
+    """Return a function that builds a graph anew, of one placeholder, and runs it."""
+
+    def run():
+        x = og.placeholder((None, 3), np.float64)
+        return rt.run(build(x), {x: data})
+
+    return run
+
+
+def test_a_graph_that_is_built_again_is_not_compiled_again():
+    rt, w = og.RunTime(), og.Variable(np.ones((3, 2)), name="w")
+
+    def step():
+        x = og.placeholder((None, 3), np.float64)
+        loss = og.reduce_sum(og.square(x @ w + 0.5))
+        return rt.run([loss, og.grad(loss, w)], {x: DATA})
+
+    results = [step() for _ in range(4)]
+    w.set_val(np.zeros((3, 2)))
+    changed = step()
+    info = rt.cache_info()
+    assert (info.misses, info.hits, info.structures) == (1, 4, 1)
+    assert (info.plan_misses, info.plan_hits, info.plans) == (1, 4, 1)
+    y = DATA @ np.ones((3, 2)) + 0.5
+    for loss, gradient in results:
+        np.testing.assert_allclose(loss, (y**2).sum())
+        np.testing.assert_allclose(gradient, DATA.T @ (2 * y))
+    np.testing.assert_allclose(changed[0], 4 * 0.25)
+
+
+def test_graphs_of_two_graph_objects_share_a_structure_without_variables():
+    rt = og.RunTime()
+    results = []
+    for _ in range(3):
+        with og.Graph().as_default_graph():
+            results.append(fetched(rt, lambda x: og.exp(x) * 2.0)())
+    assert rt.cache_info().misses == 1
+    for result in results:
+        np.testing.assert_array_equal(result, np.exp(DATA) * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda x: x * 2.0, lambda x: x * 3.0),
+        (lambda x: x * 0.0, lambda x: x * -0.0),
+        (lambda x: og.sin(x), lambda x: og.cos(x)),
+        (lambda x: og.clip(x, 0.0, 1.0), lambda x: og.clip(x, 0.0, 2.0)),
+        (lambda x: og.reduce_sum(x, axis=0), lambda x: og.reduce_sum(x, axis=1)),
+        (lambda x: x - x * x, lambda x: x * x - x),
+        (lambda x: [x + 1.0, x + 2.0], lambda x: [x + 2.0, x + 1.0]),
+        (lambda x: og.cast(x, np.float32), lambda x: og.cast(x, np.int64)),
+        (lambda x: x + np.ones(3), lambda x: x + np.ones((1, 3))),
+        (lambda x: x + np.zeros((2, 1)), lambda x: x + og.constant(np.zeros((2, 1), np.float32))),
+        (lambda x: og.random_normal((3,)) + x, lambda x: og.random_normal((3,), stddev=2.0) + x),
+    ],
+)
+def test_graphs_that_compute_something_else_are_compiled_apart(first, second):
+    rt, alone = og.RunTime(seed=0), og.RunTime(seed=0)
+    fetched(rt, first)()
+    rt.reset(step=0)
+    results = []
+    for runtime in (rt, alone):
+        with og.Graph().as_default_graph():
+            results.append(fetched(runtime, second)())
+    np.testing.assert_array_equal(*results)
+    assert rt.cache_info().misses == 2
+
+
+def test_large_constants_are_part_of_a_run_and_not_of_the_structure():
+    rt = og.RunTime()
+    for level in (1.0, 2.0):
+        large = np.full((200, 300), level)
+        x = og.placeholder((200, 300), np.float64)
+        np.testing.assert_array_equal(rt.run(x * og.constant(large), {x: large}), large**2)
+    assert rt.cache_info().misses == 1
+
+
+def test_a_large_constant_may_hold_what_is_not_finite_where_a_run_checks():
+    large = np.full((200, 300), -np.inf)
+    x = og.placeholder((200, 300), np.float64)
+    found = og.RunTime(check_finite=True).run(og.maximum(x, og.constant(large)), {x: np.zeros((200, 300))})
+    assert (found == 0).all()
+
+
+def test_a_variable_is_part_of_the_structure_by_its_memory_and_not_by_its_name():
+    rt = og.RunTime()
+    v, w = og.Variable(np.ones(3), name="v"), og.Variable(np.zeros(3), name="w")
+    assert rt.run(v * 2.0).tolist() == [2, 2, 2]
+    assert rt.run(w * 2.0).tolist() == [0, 0, 0]
+    assert rt.run(v * 2.0).tolist() == [2, 2, 2]
+    assert rt.cache_info().misses == 2
+
+
+def test_updates_are_part_of_the_structure():
+    rt, count = og.RunTime(), og.Variable(np.array(0), name="count")
+
+    def step(amount):
+        x = og.placeholder((), np.float64)
+        y = x * 2.0
+        if amount:
+            count.graph.add_update(count, count + amount, when=y)
+        return rt.run(y, {x: 1.0})
+
+    for amount in (1, 0, 5, 1, 0, 5):
+        step(amount)
+    assert count.val == 12
+    assert rt.cache_info().misses == 3
+
+
+def test_keys_of_a_graph_built_again_draw_their_own_numbers():
+    rt = og.RunTime(seed=3)
+
+    def build():
+        a, b = og.random_normal((4,)), og.random_normal((4,))
+        return [a, b]
+
+    rounds = []
+    for _ in range(2):
+        with og.Graph().as_default_graph():
+            build()  # so that streams differ from those of a graph of its own
+            nodes = build()
+            rt.reset(step=0)
+            shared = rt.run(nodes)
+            for array, alone in zip(shared, og.RunTime(seed=3).run(nodes), strict=True):
+                np.testing.assert_array_equal(array, alone)
+            rounds.append(shared)
+            rt.reset(step=0)
+            other = rt.run(build())
+        assert not np.array_equal(shared[0], shared[1])
+        assert not np.array_equal(shared[0], other[0])
+    np.testing.assert_array_equal(*rounds)
+    assert rt.cache_info().misses == 1
+
+
+def test_one_key_read_twice_is_not_two_keys():
+    rt = og.RunTime(seed=0)
+
+    def ratio(same):
+        first = og.random_uniform((3,))
+        second = first if same else og.random_uniform((3,))
+        return rt.run(og.stack([first * 1.0, second * 2.0]))
+
+    for same in (True, False, True, False):
+        a, b = ratio(same)
+        assert np.array_equal(a * 2, b) == same
+    assert rt.cache_info().misses == 2
+
+
+def test_recomputation_is_part_of_the_structure():
+    rt = og.RunTime()
+
+    def gradient(function):
+        x = og.placeholder((3,), np.float64)
+        y = og.reduce_sum(og.exp(function(og.exp(x)) * 0.1))
+        return rt.run(og.grad(y, x), {x: np.ones(3)})
+
+    plain = gradient(og.tanh)
+    np.testing.assert_array_equal(gradient(og.checkpoint(og.tanh)), plain)
+    assert rt.cache_info().misses == 2
+    gradient(og.checkpoint(og.tanh))
+    assert rt.cache_info().misses == 2
+
+
+def test_an_error_names_the_nodes_and_the_line_of_the_graph_that_is_run():
+    rt = og.RunTime()
+
+    def at_first(x):
+        return og.apply(Raises(), x * 2.0)
+
+    def at_second(x):
+        with og.name_scope("later"):
+            return og.apply(Raises(), x * 2.0)  # this line
+
+    fetched(rt, at_first)()
+    with pytest.raises(og.KernelError) as caught:
+        fetched(rt, at_second, -DATA)()
+    assert rt.cache_info().misses == 1
+    assert "multiply 'later/multiply'" in str(caught.value)
+    assert "# this line" in str(caught.value)
+    with pytest.raises(og.KernelError, match=r"multiply 'multiply_1'.*\n.*Raises\(\), x \* 2.0\)$"):
+        fetched(rt, at_first, -DATA)()
+
+
+def test_an_error_of_shapes_names_the_line_of_the_graph_that_is_run():
+    rt = og.RunTime()
+
+    def build(name):
+        x, y = og.placeholder((None,), name=name), og.placeholder((None,))
+        return x, y, x + y
+
+    x, y, z = build("x")
+    rt.run(z, {x: [1, 2], y: [3, 4]})
+    x, y, z = build("other")
+    with pytest.raises(og.ShapeError, match="placeholder 'other' "):
+        rt.run(z, {x: [1, 2], y: [3, 4, 5]})
+    assert rt.cache_info().misses == 1
+
+
+def test_a_value_that_is_not_finite_is_named_as_in_the_graph_that_is_run():
+    rt = og.RunTime(check_finite=True)
+    fetched(rt, og.log, DATA + 1.0)()
+    with og.name_scope("second"), pytest.raises(og.NonFiniteError, match="'second/log' went infinite"):
+        fetched(rt, og.log)()
+    with og.name_scope("third"), pytest.raises(og.NonFiniteError, match="'third/placeholder' .* is already NaN"):
+        fetched(rt, og.log, DATA * np.nan)()
+
+
+def test_a_program_and_its_structure_go_by_the_names_of_its_own_graph():
+    rt = og.RunTime()
+
+    def program(name):
+        x = og.placeholder((None, 3), name=name)
+        return rt.compile([x], [og.exp(x * np.float32(2) * np.float32(3))])
+
+    assert repr(program("a")) == "<Program (a) -> [exp]; calls: 3>"
+    assert repr(program("b")) == "<Program (b) -> [exp_1]; calls: 3>"
+    assert rt.cache_info().misses == 1
+
+
+def test_programs_of_one_structure_share_plans_and_not_results():
+    rt, w = og.RunTime(), og.Variable(np.ones(3), name="w")
+
+    def program():
+        x = og.placeholder((None, 3), np.float64)
+        return rt.compile([x], [x * w], {w: w + 1.0})
+
+    first, second = program(), program()
+    (a,), (b,) = first(DATA), second(DATA)
+    np.testing.assert_array_equal(a, DATA)
+    np.testing.assert_array_equal(b, DATA * 2)
+    assert rt.cache_info().plans == 1
+
+
+def test_a_variable_that_nobody_uses_any_more_is_freed_with_the_plans_over_it():
+    rt = og.RunTime()
+    v = og.Variable(np.ones(200_000), name="v")
+    rt.run(v * 2.0)
+    assert rt.cache_info().nbytes > v.val.nbytes
+    gc.collect()
+    gc.disable()
+    try:
+        gone = weakref.ref(v.storage)
+        del v
+        assert gone() is None
+        assert rt.cache_info().structures == rt.cache_info().nbytes == 0
+    finally:
+        gc.enable()
+
+
+def test_a_new_variable_in_the_memory_of_one_that_is_gone_is_another_one():
+    rt = og.RunTime()
+    for i in range(50):
+        v = og.Variable(np.full(3, float(i)))
+        assert rt.run(v * 2.0).tolist() == [2.0 * i] * 3
+
+
+def test_a_run_time_is_freed_with_what_it_compiled_without_the_garbage_collector():
+    rt = og.RunTime()
+    fetched(rt, lambda x: og.exp(x) * 2.0)()
+    gone = weakref.ref(rt._compiler)
+    gc.collect()
+    gc.disable()
+    try:
+        del rt
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_clearing_the_cache_lets_go_of_everything_and_programs_go_on():
+    rt, x = og.RunTime(), og.placeholder((None, 3), np.float64)
+    program = rt.compile([x], [og.exp(x)])
+    program(DATA)
+    fetched(rt, lambda x: x + 1.0)()
+    rt.clear_cache()
+    info = rt.cache_info()
+    assert (info.structures, info.plans, info.hits, info.misses, info.plan_hits) == (0, 0, 0, 0, 0)
+    np.testing.assert_array_equal(program(DATA)[0], np.exp(DATA))
+    np.testing.assert_array_equal(fetched(rt, lambda x: x + 1.0)(), DATA + 1.0)
+    assert rt.cache_info()[:6] == (0, 1, 1, 0, 2, 2)
+
+
+def test_structures_are_bounded_in_number(monkeypatch):
+    monkeypatch.setattr("opgraph.compiled.STRUCTURES_KEPT", 5)
+    rt = og.RunTime()
+    for i in range(20):
+        fetched(rt, lambda x, i=i: x + float(i % 10))()
+        fetched(rt, lambda x: x * 2.0)()  # always asked for lately
+    info = rt.cache_info()
+    assert info.structures == 5
+    assert (info.hits, info.misses) == (19, 21)
+
+
+def test_structures_are_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 1_000_000)
+    rt = og.RunTime()
+    for i in range(10):
+        x = og.placeholder((30_000,), np.float64)
+        rt.run(og.exp(og.exp(x) + float(i)), {x: np.zeros(30_000)})
+        assert rt.cache_info().nbytes < 1_000_000
+    assert 1 <= rt.cache_info().structures < 10
+
+
+def test_three_hundred_batch_sizes_take_bounded_memory(monkeypatch):
+    monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 2_000_000)
+    w = og.Variable(np.ones((50, 50), np.float32), name="w")
+    x = og.placeholder((None, 50))
+    h = og.tanh(og.tanh(x @ w) @ w)
+    loss = og.reduce_mean(og.square(h))
+    program = og.RunTime().compile([x], [loss], {w: w - 0.1 * og.grad(loss, w)})
+    sizes = []
+    tracemalloc.start()
+    try:
+        for n in range(1, 301):
+            program(np.ones((n, 50), np.float32))
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert max(sizes) < 2 * 2_000_000
+    assert np.isfinite(program(np.ones((7, 50), np.float32))[0])
+
+
+def test_threads_that_build_one_structure_get_their_own_results():
+    rt, w = og.RunTime(), og.Variable(np.ones((3, 2)), name="w")
+    found, failures = {}, []
+
+    def work(i):
+        try:
+            with w.graph.as_default_graph():
+                for _ in range(10):
+                    data = DATA + i
+                    found[i] = fetched(rt, lambda x: og.exp((x @ w) * 0.01), data)()
+                    np.testing.assert_allclose(found[i], np.exp((data @ np.ones((3, 2))) * 0.01))
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(found) == list(range(6))
+    assert rt.cache_info().structures == 1
