@@ -368,3 +368,171 @@ def test_threads_that_build_one_structure_get_their_own_results():
     assert failures == []
     assert sorted(found) == list(range(6))
     assert rt.cache_info().structures == 1
+
+
+class Odd(og.Elementwise, name="test.odd"):
+    """A function whose gradient's kernel fails where an element is negative."""
+
+    def compute(self, ins, outs):
+        np.copyto(outs[0], ins[0])
+
+    def vjp(self, ins, outs, cotangents):
+        return (og.apply(Raises(), ins[0]) * cotangents[0],)
+
+
+def nodes_made(function, *args):
+    """Return how many nodes and calls `function` makes."""
+    before = og.placeholder(()).serial
+    function(*args)
+    return og.placeholder(()).serial - before - 1
+
+
+@pytest.fixture
+def rt(graph):
+    graph.set_runtime(og.RunTime(seed=0))
+    return graph.get_runtime()
+
+
+def product(w):
+    x = og.placeholder((None, 3), np.float64, name="x")
+    return x, og.reduce_sum(og.sin(x @ w))
+
+
+def test_backward_builds_no_gradients_of_a_graph_like_one_before(rt):
+    w = og.Variable(np.ones((3, 2)), name="w")
+    made = []
+    for data in (DATA, DATA + 1.0, DATA[:1]):
+        x, y = product(w)
+        made.append(nodes_made(y.backward, {x: data}))
+        np.testing.assert_allclose(rt.get_bwval(w), data.T @ np.cos(data @ np.ones((3, 2))), rtol=1e-12)
+        np.testing.assert_allclose(rt.get_bwval(x), np.cos(data @ np.ones((3, 2))) @ np.ones((2, 3)), rtol=1e-12)
+        np.testing.assert_allclose(rt.get_fwval(y), np.sin(data @ np.ones((3, 2))).sum(), rtol=1e-12)
+        assert rt.get_bwval(y) == 1.0
+    assert made[0] > 0
+    assert made[1:] == [0, 0]
+
+
+def has_gradient(rt, node):
+    try:
+        rt.get_bwval(node)
+    except og.GraphError:
+        return False
+    return True
+
+
+def test_backward_of_a_graph_built_again_heeds_what_flows_in_and_where_to(rt):
+    w = og.Variable(np.ones((3, 2)), name="w")
+
+    def check(scale, chosen, stop):
+        x, y = product(w)
+        z = y * 1.0
+        if stop:
+            rt.stop_grad(x)
+        z.backward({x: DATA}, bwval=scale, wrt={"w": w, "both": [w, y], "none": None}[chosen])
+        np.testing.assert_allclose(rt.get_bwval(w), scale * (DATA.T @ np.cos(DATA @ np.ones((3, 2)))), rtol=1e-12)
+        found = [has_gradient(rt, node) for node in (x, y, z)]
+        rt.reset()
+        return found
+
+    for _ in range(2):
+        assert check(2.0, "w", False) == [False, False, False]
+        assert check(3.0, "both", False) == [False, True, False]
+        assert check(4.0, "none", False) == [True, True, True]
+    assert rt.cache_info().misses == 3
+
+
+def test_an_error_in_gradients_that_were_not_built_names_the_line_of_the_graph_that_is_run(rt):
+    def first(x):
+        return og.reduce_sum(og.apply(Odd(), x))
+
+    def second(x):
+        return og.reduce_sum(og.apply(Odd(), x))  # this line
+
+    for build in (first, second):
+        x = og.placeholder((None, 3), np.float64, name=build.__name__)
+        y = build(x)
+        y.backward({x: DATA})
+        known = rt.cache_info().misses
+    assert known == 1
+    with pytest.raises(og.KernelError) as caught:
+        y.backward({x: -DATA})
+    assert "placeholder 'second'" in str(caught.value)
+    assert str(caught.value).endswith("# this line")
+    assert rt.cache_info().misses == 1
+
+
+def test_an_update_fires_once_in_forward_and_backward_of_each_graph_built_again(rt):
+    count = og.Variable(np.array(0), name="count")
+    for i in range(3):
+        x = og.placeholder((None, 3), np.float64)
+        y = og.reduce_sum(og.exp(x))
+        y.graph.add_update(count, count + 1, when=y)
+        feeds = {x: DATA}
+        y.forward(feeds)
+        y.backward(feeds)
+        assert count.val == i + 1
+        with rt.forward_backward_cycle():
+            y.backward({x: DATA})
+            y.forward({x: DATA})
+        count.set_val(i + 1)
+
+
+def test_backward_draws_the_numbers_of_the_graph_that_is_run(rt):
+    def build():
+        x = og.placeholder((5,), np.float64)
+        mask = og.random_uniform((5,), dtype=np.float64)
+        return x, mask, og.reduce_sum(x * mask)
+
+    for _ in range(3):
+        x, mask, y = build()
+        with rt.forward_backward_cycle():
+            y.backward({x: np.ones(5)})
+            np.testing.assert_array_equal(rt.get_bwval(x), mask.forward())
+
+
+def test_what_is_derived_keeps_no_graph_alive(rt):
+    runtime = og.RunTime()
+    graphs = []
+    for _ in range(3):
+        with og.Graph().as_default_graph() as graph:
+            graph.set_runtime(runtime)
+            w = og.Variable(np.ones((3, 2)))
+            x, y = product(w)
+            y.backward({x: DATA})
+            runtime.reset()
+        graphs.append(weakref.ref(graph))
+        del graph, w, x, y
+    gc.collect()
+    assert [ref() for ref in graphs] == [None] * 3
+    assert runtime.cache_info().structures == 0
+
+
+def test_clearing_the_cache_forgets_what_was_derived(rt):
+    w = og.Variable(np.ones((3, 2)), name="w")
+    for _ in range(2):
+        x, y = product(w)
+        assert nodes_made(y.backward, {x: DATA}) > 0
+        rt.clear_cache()
+
+
+def test_compile_derived_asks_once_for_graphs_of_one_structure(rt):
+    asked = []
+
+    def double(nodes):
+        asked.append(len(nodes))
+        return [nodes[0] * 2.0, nodes[0]], {}, "note"
+
+    for data in (DATA, DATA + 1):
+        x = og.placeholder((None, 3), np.float64, name="x")
+        y = og.exp(x)
+        program, note = rt.compile_derived("double", [y], double)
+        np.testing.assert_array_equal(program(data), [np.exp(data) * 2, np.exp(data)])
+        program.feed({x: data})
+        np.testing.assert_array_equal(rt.get_fwval(y), np.exp(data))
+        assert note == "note"
+    assert asked == [1]
+
+
+def test_compile_derived_refuses_what_is_no_node(rt):
+    with pytest.raises(og.GraphError, match="compile_derived: nodes holds nodes, not 3"):
+        rt.compile_derived("kind", [3], lambda nodes: ([], {}, None))

@@ -272,3 +272,70 @@ def test_gradients_stop_where_the_cycle_says_and_only_there(graph):
         assert loss.forward() == sgd.optimize(loss, var_list=[v])
         assert v.val == 3.0
     np.testing.assert_allclose(v.val, 3.0 - 0.1 * np.exp(1.0))
+
+
+def rebuilt(w, b):
+    x = og.placeholder((None, 3), np.float64, name="x")
+    return x, og.reduce_sum(og.square(x @ w + b))
+
+
+@pytest.mark.parametrize("rate", [0.1, "node"])
+def test_a_loss_that_is_built_again_is_not_differentiated_again(graph, rate):
+    w, b = og.Variable(np.arange(6.0).reshape(3, 2), name="w"), og.Variable(np.array([0.5, -0.5]), name="b")
+    rate = og.Variable(0.1, name="rate", trainable=False) * 1.0 if rate == "node" else rate
+    x, loss = rebuilt(w, b)
+    adam, other = optimizers.Adam(rate), optimizers.Adam(rate)
+    expected = [adam.optimize(loss, {x: DATA}) for _ in range(4)]
+    reached = w.val, b.val
+    w.set_val(np.arange(6.0).reshape(3, 2))
+    b.set_val([0.5, -0.5])
+    found, made = [], []
+    for _ in range(4):
+        x, loss = rebuilt(w, b)
+        made.append(nodes_made(lambda x=x, loss=loss: found.append(other.optimize(loss, {x: DATA}))))
+    assert found == expected
+    np.testing.assert_array_equal(w.val, reached[0])
+    np.testing.assert_array_equal(b.val, reached[1])
+    assert made[0] > 50
+    assert made[1:] == [0, 0, 0]
+
+
+def test_gradients_of_a_loss_that_is_built_again_are_those_of_its_variables():
+    w, b = og.Variable(np.arange(6.0).reshape(3, 2), name="w"), og.Variable(np.array([0.5, -0.5]), name="b")
+    og.Variable(np.ones(2), name="unused")
+    sgd = optimizers.SGD(0.1)
+    for chosen in (None, [b], None, [b], [b, w]):
+        x, loss = rebuilt(w, b)
+        pairs = sgd.compute_gradients(loss, {x: DATA}, chosen)
+        assert [variable for _, variable in pairs] == (chosen or [w, b])
+        y = 2 * (DATA @ w.val + b.val)
+        expected = {w: DATA.T @ y, b: y.sum(0)}
+        for gradient, variable in pairs:
+            np.testing.assert_allclose(gradient, expected[variable], rtol=1e-12)
+
+
+def test_two_optimizers_of_a_loss_that_is_built_again_keep_their_own_state():
+    w, b = og.Variable(np.zeros((3, 2)), name="w"), og.Variable(np.zeros(2), name="b")
+    slow, fast = optimizers.SGD(1e-3), optimizers.SGD(1e-1)
+    for optimizer in (slow, fast, slow, fast):
+        w.set_val(np.ones((3, 2)))
+        x, loss = rebuilt(w, b)
+        expected = w.val - optimizer.learning_rate * (DATA.T @ (2 * (DATA @ w.val + b.val)))
+        optimizer.optimize(loss, {x: DATA})
+        np.testing.assert_allclose(w.val, expected, rtol=1e-12)
+
+
+def test_an_optimizer_of_losses_that_are_built_again_is_freed_with_its_slots():
+    w, b = og.Variable(np.ones((3, 2)), name="w"), og.Variable(np.zeros(2), name="b")
+    adam = optimizers.Adam(0.1)
+    for _ in range(2):
+        x, loss = rebuilt(w, b)
+        adam.optimize(loss, {x: DATA})
+    slots = [weakref.ref(slot) for slot in w.slots[adam].values()]
+    assert len(slots) == 2
+    del adam, x, loss
+    w.graph.get_runtime().reset()
+    gc.collect()
+    assert [slot() for slot in slots] == [None, None]
+    x, loss = rebuilt(w, b)
+    optimizers.Adam(0.1).optimize(loss, {x: DATA})

@@ -65,13 +65,14 @@ class Executable:
     @classmethod
     def of(cls, fetches: Sequence[Node], updates: Mapping[Variable, Node], compiler: Compiler) -> "Executable":
         """Return what computes `fetches` and `updates`."""
-        return cls.of_lowered(lower(fetches, updates), compiler)
+        lowered = lower(fetches, updates)
+        return cls.of_lowered(lowered, StructureKey(lowered), compiler)
 
     @classmethod
-    def of_lowered(cls, lowered: Lowered, compiler: Compiler) -> "Executable":
-        """Return what runs `lowered`."""
+    def of_lowered(cls, lowered: Lowered, key: StructureKey, compiler: Compiler) -> "Executable":
+        """Return what runs `lowered`, which has `key`."""
         structure = lowered.structure
-        return cls(lowered, compiler.compile(lowered, StructureKey(lowered)), lambda: structure, compiler)
+        return cls(lowered, compiler.compile(lowered, key), lambda: structure, compiler)
 
     @property
     def settings(self) -> Settings:

@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from opgraph.backward import Backward
 from opgraph.compiled import CacheInfo, Compiler, Settings
 from opgraph.cycle import Cycle, current, named, open_cycle
+from opgraph.derived import Made, derive
 from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, did_you_mean, placing, user_source
 from opgraph.executable import Executable, fed, fed_arrays, shown, stand_ins
 from opgraph.graph import Graph, as_update
@@ -258,6 +259,45 @@ class RunTime:
         if missing:
             raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
         return program
+
+    @guarded
+    def compile_derived(
+        self,
+        kind: Hashable,
+        nodes: Sequence[Node],
+        make: Callable[[Sequence[Node]], tuple[Sequence[Node], Mapping[Variable, NodeLike], Any]],
+    ) -> tuple[Program, Any]:
+        """Return a program of what `make` makes of `nodes`, such as their gradients, and its note about that.
+
+        Where what it makes of a graph of the same structure is kept, compiled, it is not asked again: so optimizers
+        differentiate a loss once that is built again in every step.
+
+        Parameters
+        ----------
+        kind
+            Tells from each other what is made of the same nodes.
+        nodes
+            All nodes that `make` uses but for variables; of one graph.
+        make
+            Takes nodes such as these and returns fetches, updates by variable, and a note, anything that says more
+            about them. What it makes follows from the structure of the nodes and from `kind` alone. Neither it, nor
+            `kind`, nor the note may hold a node or what lives as long as the graph.
+
+        Returns
+        -------
+        program
+            Takes the placeholders that are needed, as those of `compile` with ``inputs=None``.
+        note
+        """
+        listed = _as_nodes(nodes, "nodes")
+        _check_nodes(listed)
+
+        def made(given: Sequence[Node]) -> Made:
+            fetches, updates, note = make(given)
+            return Made(_as_nodes(fetches, "fetches"), _checked_updates(updates), note)
+
+        found = derive(kind, listed, made, self._compiler)
+        return Program(self, found.executable, fetches=found.fetches), found.note
 
     @guarded
     def forward(self, node: Node, feed_dict: Mapping[Any, Any] | None = None) -> Array:
@@ -504,11 +544,11 @@ class Program:
         runtime: RunTime,
         executable: Executable,
         inputs: Sequence[Placeholder] | None = None,
-        fetches: Iterable[Node] = (),
+        fetches: Iterable[Node | None] = (),
     ) -> None:
         self._runtime = runtime
         self._executable = executable
-        self._fetches = [weakref.ref(node) for node in fetches]
+        self._fetches = [None if node is None else weakref.ref(node) for node in fetches]
         self.placeholders = executable.placeholders
         self.variables = executable.variables
         self.inputs = self.placeholders if inputs is None else tuple(inputs)
@@ -537,7 +577,7 @@ class Program:
             graph = (*self.placeholders, *self.variables)[0].graph if self.placeholders or self.variables else None
             values = self._runtime._advance(self._executable, feed_dict, graph, cycle)
             for ref, value in zip(self._fetches, values, strict=True):
-                node = ref()
+                node = None if ref is None else ref()
                 if node is not None:
                     cycle.computed(node, value)
         return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -97,7 +98,8 @@ class Optimizer(ABC):
     ) -> og.Array:
         """Take one step of `minimize` in the graph's run time; return the value of `objective` before it.
 
-        The step is compiled once for one objective, choice of variables and set of placeholders.
+        The step is compiled once for one objective, choice of variables and set of placeholders; an objective that
+        is built again, of the same variables, is not differentiated again.
 
         Parameters
         ----------
@@ -207,10 +209,13 @@ class Optimizer(ABC):
         stopped = [node for node in runtime.stopped if node.graph is objective.graph]
 
         def make() -> _Step:
-            found = find_gradients(objective, None if var_list is None else chosen, stopped)
-            if what == "optimize":
-                return _Step(runtime.compile(None, [objective], self._new_values(found)), list(found))
-            return _Step(runtime.compile(None, [objective, *found.values()]), list(found))
+            rate = [self.learning_rate] if isinstance(self.learning_rate, og.Node) else []
+            nodes = [objective, *chosen, *stopped, *rate]
+            taking = weakref.ref(self) if what == "optimize" else None
+            counts = len(chosen), len(stopped), var_list is None
+            differentiate = functools.partial(_differentiated, taking, *counts)
+            program, found = runtime.compile_derived((Optimizer, taking, *counts), nodes, differentiate)
+            return _Step(program, [chosen[at] for at in found])
 
         return self._remembered(objective, (what, len(chosen), *map(weakref.ref, [*chosen, *stopped])), make)
 
@@ -231,6 +236,25 @@ class Optimizer(ABC):
             for old in list(known)[:-STEPS_KEPT]:
                 known.pop(old, None)
         return cast(_Step, step)
+
+
+def _differentiated(
+    taking: weakref.ref[Optimizer] | None, chosen: int, stopped: int, by_default: bool, nodes: Sequence[og.Node]
+) -> tuple[list[og.Node], dict[og.Variable, og.Node], tuple[int, ...]]:
+    """Return an objective with its gradients, or with the step that an optimizer takes; and which variables have any.
+
+    `nodes` are the objective, as many chosen variables, as many nodes through which nothing flows, and more. All is
+    found in them and held weakly, since what is compiled lives as long as the graph, and serves others like it.
+    """
+    objective, variables = nodes[0], cast(list[og.Variable], nodes[1 : chosen + 1])
+    found = find_gradients(objective, None if by_default else variables, nodes[chosen + 1 : chosen + 1 + stopped])
+    positions = tuple([at for at, variable in enumerate(variables) if variable in found])
+    if taking is None:
+        return [objective, *found.values()], {}, positions
+    optimizer = taking()
+    if optimizer is None:
+        raise og.GraphError("the optimizer is gone")
+    return [objective], optimizer._new_values(found), positions
 
 
 class _Step(NamedTuple):
