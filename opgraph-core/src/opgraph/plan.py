@@ -353,7 +353,7 @@ class Plan:
     threads
         How many may work on it.
     nbytes
-        What the buffers take.
+        What the buffers take, and the results whose memory may serve again.
     blueprint
     """
 
@@ -454,7 +454,7 @@ class Plan:
         array: Array = self.arrays[value]
         if value in self.returned and self.structure.fetches.index(value) == at:
             return array
-        if not LARGE_FETCH <= array.nbytes <= HUGE_FETCH:
+        if not keeps_result(self.specs[value]):
             return np.array(array, order="C", subok=False)
         copy = self._memory_for(at, value)
         np.copyto(copy, array)
@@ -464,7 +464,7 @@ class Plan:
         """Return memory for a fetched value: that of one handed out before, if nobody has it any more."""
         # the system clears new memory page by page, which takes longer than a copy
         spec = self.specs[value]
-        if (spec.nbytes or 0) > HUGE_FETCH:
+        if not keeps_result(spec):
             return np.empty(known_shape(spec.shape), spec.dtype)
         handed_out = self.fetched.setdefault(at, {})
         for number in handed_out:
@@ -540,6 +540,11 @@ def _cause(error: Exception) -> BaseException | None:
     if isinstance(error, _StepFailed):
         error = error.error
     return error.__cause__ if isinstance(error, OpgraphError) else error
+
+
+def keeps_result(spec: Spec) -> bool:
+    """Whether a plan remembers two results of `spec`, to use their memory again."""
+    return LARGE_FETCH <= (spec.nbytes or 0) <= HUGE_FETCH
 
 
 def _is_dropped(arrays: dict[int, Array], at: int) -> bool:

@@ -182,7 +182,10 @@ class _Binder:
             returned=returned,
             staging=staging,
             threads=self.layout.threads,
-            nbytes=arena.nbytes + sum(m.nbytes for m in memories) + sum(a.nbytes for a in staging.values()),
+            nbytes=arena.nbytes
+            + sum(memory.nbytes for memory in memories)
+            + sum(array.nbytes for array in staging.values())
+            + sum(2 * (self.specs[v].nbytes or 0) for v in self.structure.fetches if keeps_result(self.specs[v])),
             blueprint=Blueprint(
                 kernels=self.kernels,
                 blocks=[len(work.blocks) for work in works],
