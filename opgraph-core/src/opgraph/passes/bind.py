@@ -29,6 +29,7 @@ from opgraph.plan import (
     Section,
     Step,
     Structure,
+    keeps_result,
     read_only,
 )
 from opgraph.spec import Spec, known_shape
