@@ -359,3 +359,17 @@ def test_image_that_turns_out_too_small_raises_at_the_run():
     assert first == "conv2d: kernel (4, 2) exceeds image (3, 7); pad x first"
     assert "placeholder 'photos' (2, 3, 7, 3) float32" in operands
     assert line.endswith('y = conv2d(x, np.zeros((4, 2, 3, 1), np.float32), padding="VALID")')
+
+
+def test_a_convolution_and_its_gradients_count_two_for_each_product():
+    x, kernel = og.placeholder((2, 5, 7, 3)), og.placeholder((4, 3, 3, 6))
+    y = og.conv2d(x, kernel, padding="VALID")  # (2, 2, 5, 6)
+    rt = og.RunTime(threads=1)
+    products = 2 * (2 * 2 * 5) * (4 * 3 * 3) * 6
+    assert rt.explain(y).flops == products
+    for wanted in (x, kernel):
+        (of_gradient,) = [
+            each for each in rt.explain(og.grad(og.reduce_sum(y), wanted)).instructions if "conv2d" in each.steps[0]
+        ]
+        assert of_gradient.flops == products
+    assert rt.explain(og.conv2d_transpose(y, kernel, padding="VALID")).flops == 2 * products  # y, and the way back

@@ -116,7 +116,6 @@ from opgraph.spec import (
 from opgraph.threads import parallel_for
 from opgraph.transforms import hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from opgraph.variable import Initializer, Variable, variable
-from opgraph.viz import Explanation, Profile
 
 if TYPE_CHECKING:
     from opgraph.ops.arithmetic import (
@@ -317,7 +316,6 @@ __all__ = [
     "Cotangents",
     "DtypeError",
     "Elementwise",
-    "Explanation",
     "FeedError",
     "FileError",
     "GradientError",
@@ -339,7 +337,6 @@ __all__ = [
     "OpLoadError",
     "OpgraphError",
     "Placeholder",
-    "Profile",
     "Program",
     "ReadOnlyError",
     "Rng",

@@ -29,15 +29,13 @@ def next_serial() -> int:
 
 
 class _Above:
-    """What nodes, graphs and run times need from the layers above, which fill it in when they are imported."""
+    """What nodes and graphs need from the layers above, which fill it in when they are imported."""
 
     function: Callable[[str], Callable[..., Node]]
     flat_names: Callable[[], list[str]]
     make_runtime: Callable[[], Any]
     save_variables: Callable[..., str]
     load_variables: Callable[..., Any]
-    explain: Callable[..., Any]
-    make_profile: Callable[[], Any]
 
 
 above = _Above()

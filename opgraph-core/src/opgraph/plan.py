@@ -8,7 +8,7 @@ import functools
 import operator
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +19,7 @@ from opgraph.build import input_names
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
 from opgraph.op import Array, Kernel, Op
 from opgraph.spec import Shape, Spec, known_shape
-from opgraph.stopwatch import Stopwatch
+from opgraph.stopwatch import Stopwatch, clock
 from opgraph.threads import share_out, using_threads
 
 
@@ -246,22 +246,27 @@ class Section:
         block = blocks[at]
         for rebinding in block.rebindings:
             rebinding.renew()
-        calls = iter(block.calls if stopwatch is None else stopwatch.timed(self.steps, block.calls))
+        left = iter(block.calls)
         try:
-            for call in calls:
+            for call in left if stopwatch is None else _timed(self.steps, left, stopwatch):
                 call()
         except Exception as error:
-            raise _StepFailed(self.steps[-operator.length_hint(calls) - 1], error) from error
+            raise _StepFailed(self.steps[-operator.length_hint(left) - 1], error) from error
         finally:
             for rebinding in block.rebindings:
                 rebinding.forget()
 
 
-def _timed(call: Run, step: Step, stopwatch: Stopwatch) -> object:
-    """Return what `call` does, timed: that of a step, or of a section and the steps in it."""
-    if isinstance(call, Section):
-        return stopwatch.call(call, functools.partial(call, stopwatch))
-    return stopwatch.call(step, call)
+def _timed(steps: Iterable[Step], calls: Iterator[Run], stopwatch: Stopwatch) -> Iterator[Run]:
+    """Yield the calls of `steps`, and note when the next one is asked for; a section notes what is in it, too."""
+    for step, call in zip(steps, calls, strict=True):
+        began = clock()
+        if isinstance(call, Section):
+            yield functools.partial(call, stopwatch)
+            stopwatch.note(call, began)
+        else:
+            yield call
+            stopwatch.note(step, began)
 
 
 class _StepFailed(Exception):
@@ -428,10 +433,10 @@ class Plan:
                 arrays[value] = self._memory_for(at, value)
         with np.errstate(all="ignore"), using_threads(self.threads):
             self._bind_feeds()
-            if check_finite or stopwatch is not None or not self.proved:
+            if check_finite or not self.proved:
                 self._run_checked(check_finite, stopwatch)
             else:
-                self._run_calls()
+                self._run_calls(stopwatch)
             for value, staged in self.staging.items():
                 np.copyto(staged, arrays[value])
             return [self._handed_out(at, value) for at, value in enumerate(self.structure.fetches)]
@@ -483,20 +488,20 @@ class Plan:
         for rebinding in self.rebindings:
             rebinding.renew()
 
-    def _run_calls(self) -> None:
-        calls = iter(self.calls)
+    def _run_calls(self, stopwatch: Stopwatch | None) -> None:
+        left = iter(self.calls)
         try:
-            for call in calls:
+            for call in left if stopwatch is None else _timed(self.makers, left, stopwatch):
                 call()
         except Exception as error:
-            raise self._failed(error, self.makers[-operator.length_hint(calls) - 1]) from _cause(error)
+            raise self._failed(error, self.makers[-operator.length_hint(left) - 1]) from _cause(error)
 
     def _run_checked(self, check_finite: bool, stopwatch: Stopwatch | None) -> None:
-        """Run, and look at what each call returns and makes, and how long it takes."""
-        for call, step in zip(self.calls, self.makers, strict=True):
+        """Run, and look at what each call returns and makes."""
+        calls = self.calls if stopwatch is None else _timed(self.makers, iter(self.calls), stopwatch)
+        for call, step in zip(calls, self.makers, strict=True):
             try:
-                returned = call() if stopwatch is None else _timed(call, step, stopwatch)
-                if returned is not None and getattr(call, "func", None) == step.op.compute:
+                if call() is not None and getattr(call, "func", None) == step.op.compute:
                     raise KernelError("its kernel returned something; it must fill its outputs instead")
                 if check_finite:
                     self._check_finite(step)

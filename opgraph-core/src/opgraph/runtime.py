@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import os
 import threading
@@ -220,7 +221,7 @@ class RunTime:
         _check_nodes(together)
         executable = self._executable(nodes) if nodes and not changed else Executable.of(nodes, changed, self._compiler)
         arrays = stand_ins(feeds, executable.placeholders, together[0].graph if together else None)
-        return cast("Explanation", above.explain(executable, arrays, self.settings))
+        return _viz().Explanation.of(executable, arrays, self.settings)  # type: ignore[no-any-return]  # the layer above
 
     @guarded
     def compile(
@@ -390,10 +391,10 @@ class RunTime:
     def profile(self) -> Iterator[Profile]:
         """Measure all runs of this run time in a ``with``, in whichever threads; print what it gives.
 
-        Without one open, runs are as fast as ever; with one, each instruction takes about a microsecond more.
+        Without one open, runs are as fast as ever; with one, each instruction takes some microseconds more.
         Several may be open, each measures all.
         """
-        profile: Profile = above.make_profile()
+        profile: Profile = _viz().Profile()
         try:
             self.settings.watchers.append(profile)
             yield profile
@@ -598,7 +599,7 @@ class Program:
         """
         feeds = dict(zip(self.inputs, values, strict=True)) if values and self._takes(values) else {}
         arrays = stand_ins(feeds, self.placeholders, None)
-        return cast("Explanation", above.explain(self._executable, arrays, self._runtime.settings))
+        return _viz().Explanation.of(self._executable, arrays, self._runtime.settings)  # type: ignore[no-any-return]  # the layer above
 
     def _takes(self, values: Sequence[Any]) -> bool:
         """Whether there is a value for each input, or else raise."""
@@ -613,6 +614,11 @@ class Program:
         fetched = ", ".join(map(structure.name, structure.fetches))
         updated = ", ".join(fired.variable.name for fired in self._executable.fired)
         return f"<Program ({names}) -> [{fetched}]{updated and f', updates {updated}'}; calls: {len(structure.steps)}>"
+
+
+def _viz() -> Any:
+    """Return the layer above, which is loaded when somebody wants to look at something."""
+    return importlib.import_module("opgraph.viz")
 
 
 class _Local(threading.local):

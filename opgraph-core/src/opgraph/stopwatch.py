@@ -3,13 +3,11 @@
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
 Call: TypeAlias = Callable[[], object]
-
-_T = TypeVar("_T")
 
 clock = time.perf_counter_ns
 
@@ -27,22 +25,13 @@ class Watcher(Protocol):
         """Learn how long something took that belongs to no plan."""
 
 
-class Timing(NamedTuple):
-    """When something began and ended, by `clock`, and in which thread."""
-
-    what: Any
-    began: int
-    ended: int
-    thread: int
-
-
 class Stopwatch:
     """Notes when what began and ended in one run.
 
     Attributes
     ----------
     timings
-        Of calls, in the order in which they ended.
+        In the order in which they ended: what was timed, when it began and ended by `clock`, and in which thread.
     stamps
         For each thread that wrote variables in place, the numbers of the blocks, each before the times at which
         its calls began, with the thread; after them the time at which the last one ended.
@@ -53,7 +42,7 @@ class Stopwatch:
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
         self.watchers = tuple(watchers)
-        self.timings: list[Timing] = []
+        self.timings: list[tuple[Any, int, int, int]] = []
         self.stamps: list[list[Any]] = []
         self.thread = threading.get_ident()
         self.began = self.ready = self.returned = self.ended = clock()
@@ -66,17 +55,9 @@ class Stopwatch:
         self.ready = clock()
         self.began = self.ready - compiled
 
-    def call(self, what: object, function: Callable[[], _T]) -> _T:
-        """Return what `function` does, and note how long it took, even if it raises."""
-        began = clock()
-        try:
-            return function()
-        finally:
-            self.timings.append(Timing(what, began, clock(), threading.get_ident()))
-
-    def timed(self, what: Iterable[object], calls: Sequence[Call]) -> list[Call]:
-        """Return the calls as they are timed, each as `what` it is."""
-        return [functools.partial(self.call, *each) for each in zip(what, calls, strict=True)]
+    def note(self, what: object, began: int) -> None:
+        """Note that something ended that this thread began then."""
+        self.timings.append((what, began, clock(), threading.get_ident()))
 
     def stamped(self, workers: Sequence[Sequence[Sequence[Call]]]) -> list[list[list[Call]]]:
         """Return the calls of each block of each worker with others in between that note the time.

@@ -1,25 +1,26 @@
 """From what a stopwatch noted to how long each step of a plan took."""
 
+import collections
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opgraph.executable import Executable
-from opgraph.plan import Plan, Section
-from opgraph.stopwatch import Stopwatch, Timing
-from opgraph.viz.instruction import instructions
+from opgraph.plan import Plan, Section, Step
+from opgraph.stopwatch import Stopwatch
+from opgraph.viz.instruction import Instruction, Part, instructions, source_lines
 
 PHASES = ("instructions", "compile", "feeds", "fetches", "commit", "python")
 
 
-@dataclass(frozen=True)
-class Placed:
-    """When a part of an instruction ran, by their positions; all of it where `part` is None."""
+class Ran(NamedTuple):
+    """When a part of an instruction ran, by their positions, and in which thread; all of it where `part` is None."""
 
     instruction: int
     part: int | None
-    timing: Timing
+    began: int
+    ended: int
+    thread: int
 
 
 class MeasuredPlan:
@@ -29,6 +30,8 @@ class MeasuredPlan:
     ----------
     label
         What it computes, and of what sizes.
+    shown
+        For each part of each instruction, and for all of it under None, its name and what a trace says of it.
     runs, nanoseconds
         How many there were, and how long they took together.
     calls
@@ -47,6 +50,7 @@ class MeasuredPlan:
         sizes = ", ".join(f"{p.name} {plan.specs[value]}" for p, value in fed)
         fetched = ", ".join(map(structure.name, structure.fetches))
         self.label = f"[{fetched}]" + (f" of {sizes}" if sizes else "")
+        self.shown = [_shown(number, each) for each in self.instructions]
         self.runs = 0
         self.nanoseconds = 0
         self.calls = [0] * len(plan.groups)
@@ -56,50 +60,55 @@ class MeasuredPlan:
         }
         self._committing = [at for at, each in enumerate(self.instructions) if each.commits for _ in range(each.blocks)]
 
-    def add(self, stopwatch: Stopwatch) -> tuple[dict[str, float], list[Placed]]:
+    def add(self, stopwatch: Stopwatch) -> tuple[dict[str, float], list[Ran]]:
         """Add a run; return the nanoseconds that it spent with each of `PHASES`, and what ran when."""
-        placed = [self._placed(timing) for timing in stopwatch.timings]
-        shared = {each.instruction: each for each in placed if each.part is None}
-        steps = [each for each in placed if each.part is not None]
+        ran = [Ran(*self._place(what), *when) for what, *when in stopwatch.timings]
+        steps = [each for each in ran if each.part is not None]
         committed = [each for notes in stopwatch.stamps for each in self._committed(notes)]
-        for at in {each.instruction for each in (*placed, *committed)}:
+        for at in {each.instruction for each in (*ran, *committed)}:
             self.calls[at] += 1
-        scales = {
-            at: _spread(whole.timing) / max(sum(_spread(each.timing) for each in steps if each.instruction == at), 1)
-            for at, whole in shared.items()
-        }
-        commit = _from_first_to_last(committed)
-        for at in {each.instruction for each in committed}:
-            scales[at] = commit / max(sum(_spread(each.timing) for each in committed), 1)
-        total = 0.0
-        for each in (*steps, *committed):
-            spent = _spread(each.timing) * scales.get(each.instruction, 1.0)
-            self.spent[each.instruction][each.part or 0] += spent
-            total += spent
+
+        # of what threads share: how long it took by the clock, for each nanosecond of a thread
+        in_threads = collections.Counter[int]()
+        for each in steps:
+            in_threads[each.instruction] += each.ended - each.began
+        shared = {each.instruction: each.ended - each.began for each in ran if each.part is None}
+        scales = {at: by_clock / max(in_threads[at], 1) for at, by_clock in shared.items()}
+        commit = max((r.ended for r in committed), default=0) - min((r.began for r in committed), default=0)
+        scale = commit / max(sum(each.ended - each.began for each in committed), 1)
+        total = sum(self._spend(each, scales.get(each.instruction, 1.0)) for each in steps)
+        total += sum(self._spend(each, scale) for each in committed)
         self.runs += 1
         self.nanoseconds += stopwatch.ended - stopwatch.began
 
-        # a run that failed returned nothing
-        returned = stopwatch.returned if stopwatch.returned > stopwatch.ready else stopwatch.ended
-        calls = [each for each in placed if each.part is None or each.instruction not in shared]
-        first = min((each.timing.began for each in calls), default=returned)
-        last = max((each.timing.ended for each in calls), default=returned)
+        calls = [each for each in ran if each.part is None or each.instruction not in shared]
+        failed = stopwatch.returned <= stopwatch.ready
+        returned = stopwatch.ended if failed else stopwatch.returned
+        first = min((each.began for each in calls), default=returned)
+        last = returned if failed else max((each.ended for each in calls), default=returned)
         phases = {
             "instructions": total,
             "compile": stopwatch.ready - stopwatch.began,
             "feeds": first - stopwatch.ready,
             "fetches": returned - last,
             "commit": stopwatch.ended - returned - commit,
-            "python": last - first - sum(_spread(each.timing) for each in calls),
+            "python": last - first - sum(each.ended - each.began for each in calls),
         }
-        return phases, [*placed, *committed]
+        return phases, ran + committed
 
-    def _placed(self, timing: Timing) -> Placed:
-        if isinstance(timing.what, Section):
-            return Placed(self._places[timing.what.steps[0].outputs[0]][0], None, timing)
-        return Placed(*self._places[timing.what.outputs[0]], timing)
+    def _place(self, what: Step | Section) -> tuple[int, int | None]:
+        """Return the positions of an instruction and of a part in it, None for all of it."""
+        if isinstance(what, Section):
+            return self._places[what.steps[0].outputs[0]][0], None
+        return self._places[what.outputs[0]]
 
-    def _committed(self, notes: Sequence[Any]) -> Iterator[Placed]:
+    def _spend(self, each: Ran, scale: float) -> float:
+        """Add what a part took, and return it."""
+        spent = (each.ended - each.began) * scale
+        self.spent[each.instruction][each.part or 0] += spent
+        return spent
+
+    def _committed(self, notes: Sequence[Any]) -> Iterator[Ran]:
         """Yield what one thread wrote in place, from its stamps."""
         at, part, began = 0, -1, 0
         for note in notes:
@@ -108,15 +117,17 @@ class MeasuredPlan:
             else:
                 now, thread = note
                 if part >= 0:
-                    yield Placed(at, part, Timing(None, began, now, thread))
+                    yield Ran(at, part, began, now, thread)
                 part, began = part + 1, now
 
 
-def _spread(timing: Timing) -> int:
-    return timing.ended - timing.began
+def _shown(plan: int, instruction: Instruction) -> dict[int | None, tuple[str, dict[str, object]]]:
+    def said(*parts: Part) -> tuple[str, dict[str, object]]:
+        lines = source_lines(dict.fromkeys(part.source for part in parts if part.source is not None))
+        return ", ".join(part.name for part in parts), {
+            "plan": plan,
+            "instruction": instruction.number,
+            "line": lines,
+        }
 
-
-def _from_first_to_last(placed: Sequence[Placed]) -> int:
-    if not placed:
-        return 0
-    return max(each.timing.ended for each in placed) - min(each.timing.began for each in placed)
+    return {None: said(*instruction.parts), **{at: said(part) for at, part in enumerate(instruction.parts)}}

@@ -67,7 +67,8 @@ class MeasuredLine(Measured):
 class Profile(Report):
     """How long runs took; `str` shows it as tables, the slowest first.
 
-    `rich.print` and notebooks show it, too. It may be read while runs are still measured.
+    `rich.print` and notebooks show it, too. It may be read while runs are still measured. An instruction that fails is
+    not counted; where a run checks for values that are not finite, looking at them counts as part of the instruction.
     """
 
     def __init__(self) -> None:
@@ -93,25 +94,21 @@ class Profile(Report):
             if self._ended is not None:
                 return
             measured = self._latest[id(plan)]
-            phases, placed = measured.add(stopwatch)
+            phases, ran = measured.add(stopwatch)
             for what, spent in phases.items():
                 self._phases[what] += spent
-            note, number = self._trace.note, measured.number
-            note(f"plan {number}", "run", stopwatch.began, stopwatch.ended, stopwatch.thread)
-            for each in placed:
-                instruction = measured.instructions[each.instruction]
-                parts = instruction.parts if each.part is None else instruction.parts[each.part : each.part + 1]
-                lines = source_lines(part.source for part in parts if part.source is not None)
-                kind = "instruction" if each.part is None else "step"
-                name = ", ".join(part.name for part in parts)
-                note(name, kind, *each.timing[1:], plan=number, instruction=instruction.number, line=lines)
+            note = self._trace.note
+            note(f"plan {measured.number}", "run", stopwatch.began, stopwatch.ended, stopwatch.thread, {})
+            for at, part, began, ended, thread in ran:
+                name, said = measured.shown[at][part]
+                note(name, "instruction" if part is None else "step", began, ended, thread, said)
 
     def spent(self, what: str, began: int, ended: int) -> None:
         """Learn how long something took that comes before a run; for the run time."""
         with self._lock:
             if self._ended is None:
                 self._phases[what] += ended - began
-                self._trace.note(what, "phase", began, ended, threading.get_ident())
+                self._trace.note(what, "phase", began, ended, threading.get_ident(), {})
 
     def close(self) -> None:
         """Measure no more; for the run time."""

@@ -17,10 +17,10 @@ class Trace:
         self._left_out = 0
         self._threads: dict[int, str] = {}
 
-    def note(self, name: str, category: str, began: int, ended: int, thread: int, **args: object) -> None:
-        """Add an event that began and ended at these nanoseconds; `args` are shown with it."""
+    def note(self, name: str, category: str, began: int, ended: int, thread: int, said: dict[str, object]) -> None:
+        """Add an event that began and ended at these nanoseconds, with what is `said` of it."""
         if len(self._events) < EVENTS:
-            self._events.append((name, category, began, ended, thread, args))
+            self._events.append((name, category, began, ended, thread, said))
         else:
             self._left_out += 1
 
@@ -53,9 +53,9 @@ class Trace:
                 "dur": (ended - began) / 1000,
                 "pid": pid,
                 "tid": thread,
-                "args": args,
+                "args": said,
             }
-            for name, category, began, ended, thread, args in self._events
+            for name, category, began, ended, thread, said in self._events
         ]
         trace = {"traceEvents": events, "displayTimeUnit": "ms", "otherData": {"events left out": self._left_out}}
         path = os.fspath(path)
