@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -31,9 +31,13 @@ class Relu(og.Elementwise, name="nn.relu"):
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         return _ordered(*ins)
 
-    def compute(self, ins: og.Arrays, outs: og.Arrays) -> None:
-        (x,), (y,) = ins, outs
-        np.maximum(x, x.dtype.type(0), out=y)
+    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
+        return outs
+
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x,), (y,), (zeros,) = ins, outs, scratch
+        zeros.fill(0)  # beside a scalar NumPy takes the maximum of one element at a time
+        np.maximum(x, zeros, out=y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         # y is positive where x is, so that x need not be kept
@@ -60,9 +64,10 @@ class LeakyRelu(og.Elementwise, name="nn.leaky_relu"):
     def compute(self, ins: og.Arrays, outs: og.Arrays) -> None:
         (x,), (y,) = ins, outs
         if self.alpha == 0:  # which infinity times would be NaN
-            np.maximum(x, x.dtype.type(0), out=y)
+            y.fill(0)
+            np.maximum(x, y, out=y)
         else:
-            np.multiply(x, self.alpha, out=y)
+            np.multiply(x, self.alpha, y)
             (np.maximum if self.alpha <= 1 else np.minimum)(x, y, out=y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
@@ -92,12 +97,21 @@ class Step(og.Elementwise, name="nn._step"):
         return _ordered(*ins)
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return (outs[0].with_dtype(np.bool),) if self.alpha else ()
+        if not self.alpha:
+            return ()
+        return outs if 0 < self.alpha < 1 else (outs[0].with_dtype(np.bool),)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x,), (y,) = ins, outs
-        np.greater(x, x.dtype.type(0), out=scratch[0] if scratch else y)
-        if scratch:
+        zero = x.dtype.type(0)
+        if not scratch:
+            np.greater(x, zero, y)
+        elif 0 < self.alpha < 1:  # which takes an eighth of the time of copies to chosen places
+            np.greater(x, zero, y)
+            np.copyto(scratch[0], self.alpha, casting="unsafe")
+            np.maximum(y, scratch[0], out=y)
+        else:
+            np.greater(x, zero, scratch[0])
             np.copyto(y, self.alpha, casting="unsafe")
             np.copyto(y, 1, where=scratch[0], casting="unsafe")
 
@@ -111,25 +125,24 @@ class Step(og.Elementwise, name="nn._step"):
 
 
 class Smooth(og.Elementwise):
-    """What activations share whose formula would overflow in float16: that is computed in float32."""
+    """What activations share whose formula would overflow in float16: it is computed in float32, in work space.
+
+    Class attributes
+    ----------------
+    spaces : int
+        How many arrays the work takes, beside one number: NumPy takes twice as long beside one of Python's.
+    """
 
     inplace = True
+    spaces: ClassVar[int] = 2
 
     def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any]:
         return float_dtype(*ins)
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return og.widened(outs[0])
-
-    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (x,), (y,) = ins, outs
-        self.evaluate(x, scratch[0] if scratch else y)
-        if scratch:
-            np.copyto(y, scratch[0], casting="same_kind")
-
-    def evaluate(self, x: og.Array, y: og.Array) -> None:
-        """Fill `y`, which is no float16 and may be the memory of `x`."""
-        raise NotImplementedError
+        (y,) = outs
+        wide = y.with_dtype(og.wide_dtype(y.dtype))
+        return (wide.with_shape(()), *(wide,) * self.spaces)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
@@ -143,9 +156,15 @@ class Sigmoid(Smooth, name="nn.sigmoid"):
     """Squeeze each element between 0 and 1: 1 / (1 + exp(-x)). Its derivative is y * (1 - y)."""
 
     info = og.OpInfo(reference=lambda x: 1 / (1 + np.exp(-x)))
+    spaces = 1
 
-    def evaluate(self, x: og.Array, y: og.Array) -> None:
-        _sigmoid_into(y, x)
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x,), (y,), (one, power) = ins, outs, scratch
+        one.fill(1)
+        np.negative(x, power)
+        np.exp(power, power)  # infinite for large -x, where 1 / (1 + inf) is 0 as it should be
+        np.add(power, one, power)
+        np.divide(one, power, y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (y,), (g,) = outs, cotangents
@@ -165,10 +184,19 @@ class Softplus(Smooth, name="nn.softplus"):
         super().__post_init__()
         check_number("beta", self.beta, "(0, inf)")
 
-    def evaluate(self, x: og.Array, y: og.Array) -> None:
-        np.multiply(x, self.beta, out=y, dtype=y.dtype)
-        np.logaddexp(y, 0, out=y)
-        np.divide(y, self.beta, out=y)
+    def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
+        (x,), (y,), (beta, power, positive) = ins, outs, scratch
+        beta.fill(self.beta)
+        # max(x, 0) + log1p(exp(-abs(x))) takes an eighth of the time of logaddexp(x, 0)
+        np.multiply(x, beta, power)
+        positive.fill(0)
+        np.maximum(power, positive, out=positive)
+        np.absolute(power, power)
+        np.negative(power, power)
+        np.exp(power, power)
+        np.log1p(power, power)
+        np.add(power, positive, power)
+        np.divide(power, beta, y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         return (cotangents[0] * sigmoid(ins[0] * self.beta),)
@@ -184,14 +212,15 @@ class Silu(Smooth, name="nn.silu"):
 
     info = og.OpInfo(reference=lambda x: x / (1 + np.exp(-x)))
 
-    def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return (outs[0].with_dtype(og.wide_dtype(outs[0].dtype)),)
-
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (x,), (y,), (weight,) = ins, outs, scratch
-        _sigmoid_into(weight, x)
-        np.maximum(x, x.dtype.type(-_SATURATED), out=y)
-        np.multiply(y, weight, out=y, casting="same_kind")
+        (x,), (y,), (one, power, bounded) = ins, outs, scratch
+        one.fill(1)
+        bounded.fill(-_SATURATED)  # minus infinity by infinity would be NaN
+        np.maximum(x, bounded, out=bounded)
+        np.negative(bounded, power)
+        np.exp(power, power)
+        np.add(power, one, power)
+        np.divide(bounded, power, y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x,), (g,) = ins, cotangents
@@ -219,16 +248,16 @@ class Elu(og.Elementwise, name="nn.elu"):
         return float_dtype(*ins)
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return outs
+        return outs * 2
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (x,), (y,), (positive,) = ins, outs, scratch
-        zero = x.dtype.type(0)
-        np.maximum(x, zero, out=positive)
-        np.minimum(x, zero, out=y)
-        np.expm1(y, out=y)
-        np.multiply(y, self.alpha, out=y)
-        np.add(y, positive, out=y)
+        (x,), (y,), (zeros, power) = ins, outs, scratch
+        zeros.fill(0)
+        np.minimum(x, zeros, out=power)
+        np.expm1(power, power)
+        np.multiply(power, self.alpha, power)
+        np.maximum(x, zeros, out=y)
+        np.add(y, power, y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x,), (g,) = ins, cotangents
@@ -355,13 +384,6 @@ _CERTAIN = 64.0
 
 # far beyond where the sigmoid and its derivatives are 0 in every dtype, and in the range of each
 _SATURATED = 1000.0
-
-
-def _sigmoid_into(y: og.Array, x: og.Array) -> None:
-    np.negative(x, out=y)
-    np.exp(y, out=y)  # infinite for large -x, where 1 / (1 + inf) is 0 as it should be
-    np.add(y, 1, out=y)
-    np.reciprocal(y, out=y)
 
 
 def _ordered(dtype: np.dtype[Any]) -> np.dtype[Any]:
