@@ -394,3 +394,21 @@ def test_a_graph_to_which_no_rule_applies_stays_as_it_is():
     x = og.placeholder((None, 3))
     structure = lower([og.exp(x) + 1.0], {}).structure
     assert simplify(structure) is structure
+
+
+@pytest.mark.parametrize("dtype", [*REALS, np.complex128])
+def test_negatives_are_subtracted_and_what_is_subtracted_added_without_a_change_of_a_bit(dtype):
+    values = special(dtype)
+    x, y = og.placeholder((len(values), 1), dtype), og.placeholder((len(values),), dtype)
+    formulas = [x + -y, -y + x, x - -y, -x + -y]
+    program, plain = (og.RunTime(passes=passes).compile([x, y], formulas) for passes in (None, ()))
+    for found, expected in zip(program(values[:, None], values), plain(values[:, None], values), strict=True):
+        same = found.view(np.uint8) == expected.view(np.uint8)
+        missing = np.isnan(expected) if expected.dtype.kind in "fc" else np.zeros(expected.shape, bool)
+        assert (same.reshape(*expected.shape, -1).all(-1) | missing).all()
+    assert [simplified(f) for f in formulas] == [
+        ["subtract"],
+        ["subtract"],
+        ["add"],
+        ["negative", "core.subtract"],
+    ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from opgraph.op import Elementwise
+from opgraph.ops.arithmetic import Add, Subtract
 from opgraph.ops.like import BroadcastLike
 from opgraph.ops.shape import Reshape, Squeeze, Transpose
 from opgraph.passes.dims import broadcasts
@@ -62,6 +63,17 @@ def minus_zero(step: Step, at: Rewriting) -> int | None:
     """x - 0 = x; not of -0.0."""
     x, y = step.inputs
     return _without(step, at, x, y, 0)
+
+
+@RULES.of("core.add", "core.subtract")
+def of_negative(step: Step, at: Rewriting) -> int | None:
+    """x + -y = -y + x = x - y, and x - -y = x + y; of NaN, the sign may be another one."""
+    x, y = step.inputs
+    other = at.maker(y, "core.negative")
+    if other is not None:
+        return at.new(Subtract() if isinstance(step.op, Add) else Add(), x, other.inputs[0])
+    first = at.maker(x, "core.negative") if isinstance(step.op, Add) else None
+    return None if first is None else at.new(Subtract(), y, first.inputs[0])
 
 
 def _without(step: Step, at: Rewriting, x: int, neutral: int, number: Any) -> int | None:
