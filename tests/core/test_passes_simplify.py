@@ -410,5 +410,5 @@ def test_negatives_are_subtracted_and_what_is_subtracted_added_without_a_change_
         ["subtract"],
         ["subtract"],
         ["add"],
-        ["negative", "core.subtract"],
+        ["negative", "subtract"],
     ]
