@@ -142,10 +142,17 @@ class ReduceMean(Accumulation, name="core.reduce_mean"):
     floating = True
     info = OpInfo(reference=numpy_reduction(np.mean), multilinear=(0,))
 
+    def scratch(self, ins: Specs, outs: Specs) -> Specs:
+        (y,) = outs
+        # an array divides in half the time that a number takes
+        return (Spec((), wide_dtype(y.dtype)), *super().scratch(ins, outs))
+
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
-        (x,), (y,), (wide,) = ins, outs, scratch or outs
-        super().compute(ins, (wide,))
-        np.true_divide(wide, wide.dtype.type(x.size // y.size if y.size else 1), out=y)
+        (x,), (y,), (n, *wide) = ins, outs, scratch
+        (total,) = wide or outs
+        n.fill(x.size // y.size if y.size else 1)
+        np.add.reduce(x, axis=self.axes, dtype=total.dtype, out=total, keepdims=self.keepdims)
+        np.true_divide(total, n, y)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (self.spread(cotangents[0] / count(ins[0], self.axes), ins[0]),)
