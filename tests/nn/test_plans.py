@@ -1,5 +1,7 @@
 """What training steps compile to, counted: a change that costs instructions, copies or memory shows here."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def test_a_perceptron_s_step_is_a_product_or_a_group_for_each_thing_that_it_comp
     h: og.Node = x
     sizes = (784, 512, 256, 10)
     weights, biases = [], []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         weights.append(variable(rng, before, after))
         biases.append(variable(rng, after))
         h = h @ weights[-1] + biases[-1]

@@ -26,6 +26,7 @@ from opgraph.build import (
     graph_of,
     promote,
 )
+from opgraph.compiled import CacheInfo
 from opgraph.doors import (
     front_door,
     front_door_for,
@@ -114,6 +115,7 @@ from opgraph.spec import (
     widened,
 )
 from opgraph.threads import parallel_for
+from opgraph.tracing import Function, TraceInfo, function
 from opgraph.transforms import hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from opgraph.variable import Initializer, Variable, variable
 
@@ -311,6 +313,7 @@ __all__ = [
     "Array",
     "Arrays",
     "Axes",
+    "CacheInfo",
     "Call",
     "Constant",
     "Cotangents",
@@ -318,6 +321,7 @@ __all__ = [
     "Elementwise",
     "FeedError",
     "FileError",
+    "Function",
     "GradientError",
     "Graph",
     "GraphError",
@@ -346,6 +350,7 @@ __all__ = [
     "ShapeError",
     "Spec",
     "Specs",
+    "TraceInfo",
     "UninitializedError",
     "UnknownOpError",
     "Unmatched",
@@ -403,6 +408,7 @@ __all__ = [
     "front_door",
     "front_door_for",
     "full_like",
+    "function",
     "gather",
     "generator",
     "get_default_dtype",

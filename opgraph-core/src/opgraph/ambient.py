@@ -25,6 +25,7 @@ class Ambient:
     source: Source | None = None
     region: object | None = None
     gradient_of: str = ""
+    trace: "list[Node] | None" = None  # of a function that is traced: the nodes to which it attached updates
 
 
 ambient: ContextVar[Ambient] = ContextVar("opgraph_ambient")

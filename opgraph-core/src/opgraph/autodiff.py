@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias, get_args, overload
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeAlias, get_args, overload
 from typing import cast as cast_type
 
 import numpy as np
@@ -14,7 +14,7 @@ from opgraph.build import as_node, describe_inputs
 from opgraph.collection import collection_paused
 from opgraph.errors import ArgumentError, GradientError, OpgraphError
 from opgraph.graph import constant_in
-from opgraph.node import Call, Node, NodeLike, describe
+from opgraph.node import Call, Node, NodeLike, above, describe
 from opgraph.op import Elementwise
 from opgraph.ops.complexes import real
 from opgraph.ops.elementwise import cast
@@ -24,6 +24,16 @@ from opgraph.signatures import guarded
 from opgraph.spec import is_differentiable
 
 Unconnected = Literal["raise", "zeros", "none"]
+
+
+class _NotGiven:
+    """What stands for an argument that nodes require and functions do not."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+NOT_GIVEN = _NotGiven()
 Key: TypeAlias = Node | tuple[Call, int]
 
 
@@ -45,26 +55,39 @@ def grad(
     stopped: Iterable[Node] = (),
     unconnected: Unconnected = "raise",
 ) -> list[Node]: ...
+@overload
+def grad(
+    y: Callable[..., Any],
+    xs: int | Sequence[int] = ...,
+    *,
+    argnums: int | Sequence[int] = 0,
+    unconnected: Unconnected = "raise",
+) -> Callable[..., Any]: ...
 @guarded
 def grad(
-    y: Node,
-    xs: Node | Sequence[Node],
+    y: Node | Callable[..., Any],
+    xs: Any = NOT_GIVEN,
     cotangent: NodeLike | None = None,
     *,
+    argnums: int | Sequence[int] = 0,
     stopped: Iterable[Node] = (),
     unconnected: Unconnected = "raise",
-) -> Node | list[Node]:
+) -> Any:
     """Return the gradients of `y` with respect to `xs`: nodes, to be differentiated again at will.
+
+    Of a function of arrays, such as `function` makes, it returns the function that returns its gradient.
 
     Parameters
     ----------
-    y : Node
-        A floating-point or complex node of any shape.
+    y : Node, or function of arrays
+        A floating-point or complex node of any shape; a function that returns one of real numbers.
     xs : Node or sequence of Node
-        Floating-point or complex nodes; leaves or any others on the way to `y`.
+        Floating-point or complex nodes; leaves or any others on the way to `y`. Of a function, its `argnums`.
     cotangent : array_like or Node, optional
         What flows into `y`, of its shape; ones by default, which gives the gradient of ``sum(y)``. A complex
-        `y` has no default.
+        `y` has no default, and a function no other.
+    argnums : int or sequence of int
+        Of a function, the positions of the arguments, which may be nested tuples, lists and dicts.
     stopped : iterable of Node
         Nodes through which nothing flows back.
     unconnected : {"raise", "zeros", "none"}
@@ -73,7 +96,8 @@ def grad(
     Returns
     -------
     Node or list of Node
-        Of the shapes and dtypes of `xs`; a node for a node, a list for a sequence.
+        Of the shapes and dtypes of `xs`; a node for a node, a list for a sequence. Of a function, a function that
+        takes what `y` takes and returns gradients like the argument, or a tuple for several.
 
     Raises
     ------
@@ -86,6 +110,10 @@ def grad(
     The gradient of a real y by a complex a + ib is ∂y/∂a + i ∂y/∂b, as in PyTorch: the direction in which y
     rises most.
     """
+    if not isinstance(y, Node) and callable(y):
+        return gradient_function(y, xs, argnums, (cotangent, stopped), False, unconnected)
+    if xs is NOT_GIVEN:
+        raise ArgumentError("missing a required argument: 'xs'")
     targets = [xs] if isinstance(xs, Node) else _nodes(xs, "xs")
     if not isinstance(y, Node):
         raise GradientError(f"y must be a node, not {y!r}")
@@ -95,6 +123,25 @@ def grad(
     # mypy cannot know that only unconnected="none" puts a None in
     grads = cast_type(list[Node], found)
     return grads[0] if isinstance(xs, Node) else grads
+
+
+def gradient_function(
+    f: Callable[..., Any],
+    xs: Any,
+    argnums: int | Sequence[int],
+    of_nodes: tuple[object, Iterable[Node]],
+    value_too: bool,
+    unconnected: Unconnected,
+) -> Any:
+    """Return the function that returns the gradients of `f` by the arguments `xs`, or else `argnums`."""
+    chosen = argnums if xs is NOT_GIVEN else xs
+    numbers = chosen if isinstance(chosen, Sequence) else [chosen]
+    if not numbers or not all(type(number) is int and number >= 0 for number in numbers):
+        raise ArgumentError(f"argnums is a position from 0, or a sequence of such, not {chosen!r}")
+    if of_nodes != (None, ()):
+        raise ArgumentError("a function is differentiated with neither cotangent nor stopped; those are for nodes")
+    _check_unconnected(unconnected)
+    return above.differentiated(f, chosen, value_too, unconnected)
 
 
 @collection_paused()
@@ -284,9 +331,13 @@ def _nodes(given: object, what: str) -> list[Node]:
     return listed
 
 
-def _check_arguments(ys: Sequence[Node], xs: Sequence[Node], stopped: Sequence[Node], unconnected: str) -> None:
+def _check_unconnected(unconnected: str) -> None:
     if unconnected not in get_args(Unconnected):
         raise ArgumentError(f"unconnected={unconnected!r} is none of {', '.join(map(repr, get_args(Unconnected)))}")
+
+
+def _check_arguments(ys: Sequence[Node], xs: Sequence[Node], stopped: Sequence[Node], unconnected: str) -> None:
+    _check_unconnected(unconnected)
     for node, which in [*((y, "y") for y in ys), *((x, "x") for x in xs)]:
         if not is_differentiable(node.dtype):
             raise GradientError(f"{which} is {describe(node)}; only floating-point and complex values have gradients")

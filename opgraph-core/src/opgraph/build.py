@@ -184,12 +184,12 @@ def promote(
         For what is no number, and for a Python number that the common dtype cannot represent.
     """
     nodes = [v for v in values if isinstance(v, Node)]
-    settled = len(nodes) == len(values) and all(n.dtype is nodes[0].dtype for n in nodes)
+    settled = len(nodes) == len(values) and all(n.dtype is nodes[0].dtype and not n.weak for n in nodes)
     if settled and nodes and (nodes[0].dtype.kind in "fc" or not floating):
         return tuple(nodes)
     try:
         operands = [v if isinstance(v, Node) else natural_array(v) for v in values]
-        weak = [is_weak(v) for v in values]
+        weak = [v.weak if isinstance(v, Node) else is_weak(v) for v in values]
         common = _common_dtype(operands, weak)
         if floating and common.kind in "biu":
             common = get_default_dtype()

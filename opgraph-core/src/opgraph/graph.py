@@ -49,8 +49,8 @@ class Graph:
         self._variables: weakref.WeakValueDictionary[str, Variable] = weakref.WeakValueDictionary()
         self._runtime: Any = None
         self.slots: Slots = weakref.WeakKeyDictionary()
-        # what each run time has compiled of this graph
-        self.executables: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
+        # what run times, optimizers and traced functions keep that holds nodes of this graph
+        self.executables: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self.update_count = 0
 
     def __repr__(self) -> str:
@@ -61,7 +61,8 @@ class Graph:
     @contextlib.contextmanager
     def as_default_graph(self) -> Iterator[Graph]:
         """Make this the default graph of the thread or async task for the length of a ``with``."""
-        token = ambient.set(Ambient(self, region=get_ambient().region))
+        before = get_ambient()
+        token = ambient.set(Ambient(self, region=before.region, trace=before.trace))
         try:
             yield self
         finally:
@@ -197,6 +198,9 @@ class Graph:
         with self._lock:
             self.update_count += 1
             when.call.updates += (Update(next_serial(), variable, node),)
+        trace = get_ambient().trace
+        if trace is not None:
+            trace.append(when)
 
     def next_stream(self) -> int:
         """Return a number that no other key of this graph has."""

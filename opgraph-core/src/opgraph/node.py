@@ -36,6 +36,7 @@ class _Above:
     make_runtime: Callable[[], Any]
     save_variables: Callable[..., str]
     load_variables: Callable[..., Any]
+    differentiated: Callable[..., Any]
 
 
 above = _Above()
@@ -69,6 +70,7 @@ class Node:
     __array_priority__ = 1000
 
     kind: ClassVar[str] = "node"
+    weak: ClassVar[bool] = False  # whether it takes the dtype of what it meets
 
     graph: Graph
     spec: Spec
@@ -587,6 +589,13 @@ class Placeholder(Node):
 
     __slots__ = ()
     kind = "placeholder"
+
+
+class WeakPlaceholder(Placeholder):
+    """A number of Python that is fed: it takes the dtype of what it meets, as one does that is written there."""
+
+    __slots__ = ()
+    weak = True
 
 
 class Constant(Node):

@@ -102,7 +102,7 @@ class RunTime:
                 threads=threads or available_cores(),
             ),
         )
-        self._compiler = Compiler(self.settings)
+        self.compiler = Compiler(self.settings)
         self._steps = itertools.count()
         self._lock = threading.RLock()  # a signal handler may come back in
         self._local = _Local()
@@ -134,6 +134,10 @@ class RunTime:
         if step is not None:
             self._steps = itertools.count(step)
 
+    def next_step(self) -> int:
+        """Return the number of a run that begins."""
+        return next(self._steps)
+
     def cache_info(self) -> CacheInfo:
         """Return what is kept of what was compiled, and how often it served.
 
@@ -141,11 +145,11 @@ class RunTime:
         same variables, is compiled once. Kept are the structures that were asked for last, and the plans for the
         shapes that each was fed last, within a gigabyte.
         """
-        return self._compiler.info()
+        return self.compiler.info()
 
     def clear_cache(self) -> None:
         """Let go of all that was compiled; programs and graphs that are run again make new plans."""
-        self._compiler.clear()
+        self.compiler.clear()
 
     @overload
     def run(self, fetches: Node, feeds: Mapping[Any, Any] | None = None) -> Array: ...
@@ -219,7 +223,7 @@ class RunTime:
         changed = _checked_updates(updates or {})
         together = [*nodes, *changed]
         _check_nodes(together)
-        executable = self._executable(nodes) if nodes and not changed else Executable.of(nodes, changed, self._compiler)
+        executable = self._executable(nodes) if nodes and not changed else Executable.of(nodes, changed, self.compiler)
         arrays = stand_ins(feeds, executable.placeholders, together[0].graph if together else None)
         return _viz().Explanation.of(executable, arrays, self.settings)  # type: ignore[no-any-return]  # the layer above
 
@@ -255,7 +259,7 @@ class RunTime:
         _check_inputs(chosen or [])
         _check_nodes([*nodes, *changed, *(chosen or [])])
         with self._spending("compile"):
-            program = Program(self, Executable.of(nodes, changed, self._compiler), chosen, nodes)
+            program = Program(self, Executable.of(nodes, changed, self.compiler), chosen, nodes)
         missing = [p for p in program.placeholders if p not in set(program.inputs)]
         if missing:
             raise FeedError(f"inputs lack {', '.join(map(describe, missing))}, which the fetches need")
@@ -297,7 +301,7 @@ class RunTime:
             fetches, updates, note = make(given)
             return Made(_as_nodes(fetches, "fetches"), _checked_updates(updates), note)
 
-        found = derive(kind, listed, made, self._compiler)
+        found = derive(kind, listed, made, self.compiler)
         return Program(self, found.executable, fetches=found.fetches), found.note
 
     @guarded
@@ -332,7 +336,7 @@ class RunTime:
         found = self._remembered(
             kind,
             [node, *(chosen or []), *stopped],
-            lambda: Backward.of(node, chosen, stopped, bwval is None, self._compiler),
+            lambda: Backward.of(node, chosen, stopped, bwval is None, self.compiler),
         )
         cycle = open_cycle(self) or self._continued(feed_dict, found.executable) or self._begin(feed_dict)
         given = {} if found.cotangent is None else {found.cotangent: fed(found.cotangent, bwval)}
@@ -461,14 +465,14 @@ class RunTime:
                 cycle.firing[node.identity] = node
             if cycle.torn:
                 # both updates are made by one run, in the order in which they were added
-                together = Executable.of(list(cycle.firing.values()), {}, self._compiler)
+                together = Executable.of(list(cycle.firing.values()), {}, self.compiler)
                 together.run([cycle.feeds[p] for p in together.placeholders], cycle.step, cycle.receive)
                 cycle.torn.clear()
         return found
 
     def _executable(self, nodes: list[Node]) -> Executable:
         """Return what computes `nodes`, a new one where these very nodes were not fetched before."""
-        return self._remembered("fetches", nodes, lambda: Executable.of(nodes, {}, self._compiler))
+        return self._remembered("fetches", nodes, lambda: Executable.of(nodes, {}, self.compiler))
 
     def _remembered(self, kind: object, nodes: list[Node], make: Callable[[], _T]) -> _T:
         """Return what `make` returned when it was last called for `nodes`, or does now."""

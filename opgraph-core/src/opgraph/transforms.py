@@ -7,14 +7,14 @@ the inner product Re(sum(conj(a) * b)).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 from typing import cast as cast_type
 
 import numpy as np
 
 from opgraph.ambient import at_source
-from opgraph.autodiff import Unconnected, checked_cotangent, filled, grad, gradients
+from opgraph.autodiff import NOT_GIVEN, Unconnected, checked_cotangent, filled, grad, gradient_function, gradients
 from opgraph.errors import GradientError, ShapeError
 from opgraph.graph import constant_in
 from opgraph.node import Node, NodeLike, describe
@@ -45,16 +45,31 @@ def value_and_grad(
     stopped: Iterable[Node] = (),
     unconnected: Unconnected = "raise",
 ) -> tuple[Node, list[Node]]: ...
+@overload
+def value_and_grad(
+    y: Callable[..., Any],
+    xs: int | Sequence[int] = ...,
+    *,
+    argnums: int | Sequence[int] = 0,
+    unconnected: Unconnected = "raise",
+) -> Callable[..., tuple[Any, Any]]: ...
 @guarded
 def value_and_grad(
-    y: Node,
-    xs: Node | Several,
+    y: Node | Callable[..., Any],
+    xs: Any = NOT_GIVEN,
     cotangent: NodeLike | None = None,
     *,
+    argnums: int | Sequence[int] = 0,
     stopped: Iterable[Node] = (),
     unconnected: Unconnected = "raise",
-) -> tuple[Node, Node | list[Node]]:
-    """Return `y` and its gradients with respect to `xs`, which one run computes; takes what `grad` takes."""
+) -> Any:
+    """Return `y` and its gradients with respect to `xs`, which one run computes; takes what `grad` takes.
+
+    Of a function of arrays it returns the function that returns both: ``og.value_and_grad(f)(x)`` is ``(f(x), its
+    gradient by x)``.
+    """
+    if not isinstance(y, Node) and callable(y):
+        return gradient_function(y, xs, argnums, (cotangent, stopped), True, unconnected)
     return y, grad(y, xs, cotangent, stopped=stopped, unconnected=unconnected)
 
 
