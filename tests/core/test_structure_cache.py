@@ -283,7 +283,7 @@ def test_a_new_variable_in_the_memory_of_one_that_is_gone_is_another_one():
 def test_a_run_time_is_freed_with_what_it_compiled_without_the_garbage_collector():
     rt = og.RunTime()
     fetched(rt, lambda x: og.exp(x) * 2.0)()
-    gone = weakref.ref(rt._compiler)
+    gone = weakref.ref(rt.compiler)
     gc.collect()
     gc.disable()
     try:
