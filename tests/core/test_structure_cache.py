@@ -4,11 +4,16 @@ import gc
 import threading
 import tracemalloc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from random_graphs import RandomGraph, seeds
 
 import opgraph as og
+from opgraph.compiled import StructureKey
+from opgraph.passes import GRAPH_PASSES
+from opgraph.passes.lower import lower
 
 DATA = np.arange(6.0).reshape(2, 3)
 
@@ -229,6 +234,39 @@ def test_a_value_that_is_not_finite_is_named_as_in_the_graph_that_is_run():
         fetched(rt, og.log)()
     with og.name_scope("third"), pytest.raises(og.NonFiniteError, match="'third/placeholder' .* is already NaN"):
         fetched(rt, og.log, DATA * np.nan)()
+
+
+def passed(structure):
+    for graph_pass in GRAPH_PASSES.values():
+        structure = graph_pass(structure)
+    return structure
+
+
+@pytest.mark.parametrize("seed", seeds()[::5])
+def test_names_put_in_after_the_passes_are_those_put_in_before(seed):
+    graph = RandomGraph(seed, exact=False)
+    structure = lower(graph.fetches, graph.updates).structure
+    steps = tuple([replace(step, name=f"{step.name} of another", source=None) for step in structure.steps])
+    labels = {value: f"{label} of another" for value, label in structure.labels.items()}
+    other = replace(structure, steps=steps, labels=labels)
+    found, expected = passed(structure).named_by(other), passed(other)
+    assert found.steps == expected.steps
+    assert (found.labels, found.folded) == (expected.labels, expected.folded)
+
+
+@pytest.mark.parametrize("seed", seeds()[::5])
+def test_random_graphs_have_the_key_of_themselves_and_of_no_other(seed):
+    def key(seed):
+        graph = RandomGraph(seed, exact=False)
+        return graph, StructureKey(lower(graph.fetches, graph.updates))
+
+    (_, one), (graph, other) = key(seed), key(seed)
+    assert one._parts == other._parts
+    assert (one == other) == (not lower(graph.fetches, graph.updates).variables)  # which are others
+    assert other == StructureKey(lower(graph.fetches, graph.updates))
+    assert hash(other) == hash(StructureKey(lower(graph.fetches, graph.updates)))
+    assert one._parts != key(seed + 1)[1]._parts
+    assert other != StructureKey(lower(graph.fetches[1:], graph.updates))
 
 
 def test_a_program_and_its_structure_go_by_the_names_of_its_own_graph():

@@ -218,9 +218,10 @@ class Graph:
 
     def get_runtime(self) -> Any:
         """Return the run time that executes this graph, a new one where none was set."""
-        if self._runtime is None:
-            self._runtime = above.make_runtime()
-        return self._runtime
+        with self._lock:  # two threads that ask for it get one
+            if self._runtime is None:
+                self._runtime = above.make_runtime()
+            return self._runtime
 
     def reset_runtime(self) -> None:
         """Forget the run time; the next one is made on demand."""

@@ -127,6 +127,8 @@ class Structure:
         Pairs of a variable's value and the value that it takes.
     large
         Those of the feeds that are constants, too large to be held here.
+    folded
+        Of the constants, those that a step made which needs not be run any more, with that step.
     """
 
     specs: tuple[Spec, ...]
@@ -139,17 +141,13 @@ class Structure:
     fetches: tuple[int, ...]
     updates: tuple[tuple[int, int], ...]
     large: frozenset[int] = frozenset()
+    folded: Mapping[int, Step] = field(default_factory=dict)
 
     def named_by(self, lowered: "Structure") -> "Structure":
         """Return the structure under the names and lines of `lowered`, whose like it was made of."""
         steps = tuple([step.named_by(lowered.steps[step.origin]) for step in self.steps])
-        labels = {value: lowered.label(value) or label for value, label in self.labels.items()}
-        return replace(self, steps=steps, labels=labels)
-
-    def label(self, value: int) -> str:
-        """Return what a message calls a value by its op or kind and by name, nothing for one that is not here."""
-        step = self.maker(value)
-        return f"{step.what} {step.name!r}" if step else self.labels.get(value, "")
+        folded = {value: step.named_by(lowered.steps[step.origin]) for value, step in self.folded.items()}
+        return replace(self, steps=steps, folded=folded, labels={**self.labels, **lowered.labels})
 
     def rewritten(self, steps: Iterable[Step], replaced: Mapping[int, int], **fields: Any) -> "Structure":
         """Return the structure with other `steps`, and with the values that are `replaced` by others.
@@ -167,12 +165,14 @@ class Structure:
 
     def name(self, value: int) -> str:
         """Return the name of the call that makes a value, or what a message calls one that is there before."""
-        step = self.maker(value)
+        step = self.maker(value) or self.folded.get(value)
         return step.name if step else self.labels[value]
 
     def describe(self, value: int, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return what a message calls a value, with its range where arrays are at hand."""
-        return f"{self.label(value)} {specs[value]}{_range(arrays[value]) if arrays else ''}"
+        step = self.maker(value) or self.folded.get(value)
+        label = f"{step.what} {step.name!r}" if step else self.labels[value]
+        return f"{label} {specs[value]}{_range(arrays[value]) if arrays else ''}"
 
     def describe_inputs(self, step: Step, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return the inputs of a step by name, as a message lists them."""

@@ -21,7 +21,7 @@ def fold_constants(structure: Structure) -> Structure:
     """
     specs = structure.specs
     constants = dict(structure.constants)
-    labels = dict(structure.labels)
+    folded = dict(structure.folded)
     steps = []
     with np.errstate(all="ignore"):
         for step in structure.steps:
@@ -31,10 +31,10 @@ def fold_constants(structure: Structure) -> Structure:
                 continue
             for value, array in zip(step.outputs, arrays, strict=True):
                 constants[value] = read_only(array)
-                labels[value] = f"{step.op.short_name()} {step.name!r}"
+                folded[value] = step
     if len(steps) == len(structure.steps):
         return structure
-    return structure.rewritten(steps, {}, constants=constants, labels=labels)
+    return structure.rewritten(steps, {}, constants=constants, folded=folded)
 
 
 def _is_constant(step: Step, constants: Mapping[int, Array], specs: Sequence[Spec]) -> bool:
