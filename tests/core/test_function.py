@@ -148,6 +148,42 @@ def test_numbers_promote_as_they_do_beside_nodes(x, s, dtype):
     np.testing.assert_allclose(og.function(lambda x, s: x * s)(x, s), np.multiply(x, s))
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, s: x * (1 - s),
+        lambda x, s: x * (-s) ** 3 / 7,
+        lambda x, s: x * og.exp(s * 2),
+        lambda x, s: x * og.where(s > 0.5, s, 1 / (s + 2)),
+        lambda x, s: og.concat([x[0], og.reshape(s / 3, (1,))]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_is_computed_of_numbers_is_as_exact_as_in_python(f, dtype):
+    x, s = np.arange(1, 7).reshape(2, 3).astype(dtype), 0.1
+    found = og.function(f)(x, s)
+    assert found.dtype == dtype
+    p = og.placeholder((), np.float64)
+    wide = og.RunTime().run(f(og.constant(x.astype(np.float64)), p), {p: s})
+    np.testing.assert_allclose(found, wide, rtol=2 * np.finfo(dtype).eps)
+
+
+def test_the_gradient_by_a_number_is_exact():
+    value, slope = og.value_and_grad(lambda s, x: og.reduce_sum(x * (1 - s) ** 2))(0.1, np.ones(3))
+    np.testing.assert_allclose(value, 3 * 0.81, rtol=1e-15)
+    np.testing.assert_allclose(slope, -6 * 0.9, rtol=1e-15)
+
+
+def test_a_number_that_is_returned_is_of_the_default_float():
+    assert og.function(lambda s: (s, s + 1, s > 0))(3)[0].dtype == np.float32
+    assert [x.dtype for x in og.function(lambda s: (s, s + 1, s > 0))(3)] == [np.float32, np.float32, bool]
+
+
+def test_a_number_that_is_cast_has_that_dtype():
+    f = og.function(lambda x, s: x * og.cast(s, np.float64))
+    assert f(np.ones(2, np.float32), 2.0).dtype == np.float64
+
+
 def test_functions_of_a_number_alone_are_of_the_default_float():
     assert og.function(og.exp)(1.0).dtype == np.float32
     og.set_default_dtype(np.float64)

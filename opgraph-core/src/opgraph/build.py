@@ -10,7 +10,7 @@ from opgraph.ambient import current_source, get_ambient
 from opgraph.convert import cast_checked, is_weak, natural_array, to_array, weak_dtype
 from opgraph.errors import ArgumentError, DtypeError, GraphError, KernelError, OpgraphError, user_source
 from opgraph.graph import Graph, constant_in
-from opgraph.node import Call, Node, NodeLike, describe
+from opgraph.node import Call, Node, NodeLike, WeakConstant, describe
 from opgraph.op import Array, Op, Specs
 from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, how_to_convert, promote_dtypes
 
@@ -61,6 +61,7 @@ def make_call(op: Op, inputs: Sequence[NodeLike], title: str = "") -> Call:
     call.region = ambient.region
     call.title = title
     call.gradient_of = ambient.gradient_of
+    call.weak = bool(nodes) and nodes[0].weak and op.name != "core.cast" and all(n.weak for n in nodes)
     return call
 
 
@@ -190,15 +191,32 @@ def promote(
     try:
         operands = [v if isinstance(v, Node) else natural_array(v) for v in values]
         weak = [v.weak if isinstance(v, Node) else is_weak(v) for v in values]
+        graph = graph or graph_of(*values)
+        if nodes and all(weak):
+            return tuple([_weakly(x, operands, floating, graph) for x in operands])
         common = _common_dtype(operands, weak)
         if floating and common.kind in "biu":
             common = get_default_dtype()
-        graph = graph or graph_of(*values)
         return tuple(
             _cast(x, common) if isinstance(x, Node) else constant_in(graph, cast_checked(x, common)) for x in operands
         )
     except OpgraphError as error:
         raise error.located(what, source=current_source()) from error.__cause__
+
+
+def _weakly(operand: Node | Array, operands: Sequence[Node | Array], floating: bool, graph: Graph) -> Node:
+    """Return one of several `operands` that are all weak, in a dtype as wide as that of Python's numbers."""
+    common = promote_dtypes(*[x.dtype for x in operands])
+    if floating and common.kind in "biu":
+        common = np.dtype(np.float64)
+    if not isinstance(operand, Node):
+        return constant_in(graph, cast_checked(operand, common), kind=WeakConstant)
+    if operand.dtype == common:
+        return operand
+    cast = _cast(operand, common)
+    if cast.call is not None:
+        cast.call.weak = True
+    return cast
 
 
 def _cast(node: Node, dtype: np.dtype[Any]) -> Node:

@@ -257,11 +257,11 @@ def constant(value: ArrayLike, dtype: DtypeLike = None, name: str | None = None)
     return constant_in(get_default_graph(), array, name)
 
 
-def constant_in(graph: Graph, array: Array, name: str | None = None) -> Constant:
+def constant_in(graph: Graph, array: Array, name: str | None = None, kind: type[Constant] = Constant) -> Constant:
     """Return a node of `graph` that holds a copy of `array`."""
     source = current_source()
     spec = Spec(Shape(array.shape), array.dtype)
-    node = Constant(graph, spec, graph.unique_name(name or "constant"), source, next_serial())
+    node = kind(graph, spec, graph.unique_name(name or "constant"), source, next_serial())
     node.value = np.array(array, order="C")
     node.value.flags.writeable = False
     return node

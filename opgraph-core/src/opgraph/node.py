@@ -70,7 +70,6 @@ class Node:
     __array_priority__ = 1000
 
     kind: ClassVar[str] = "node"
-    weak: ClassVar[bool] = False  # whether it takes the dtype of what it meets
 
     graph: Graph
     spec: Spec
@@ -124,6 +123,11 @@ class Node:
     def identity(self) -> Node | tuple[Call, int]:
         """What tells the value from others: a leaf, or a call and index, since the nodes of outputs come and go."""
         return self if self.call is None else (self.call, self.index)
+
+    @property
+    def weak(self) -> bool:
+        """Whether it takes the dtype of what it meets, as the numbers of Python do that a traced function is given."""
+        return self.call is not None and self.call.weak
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -531,6 +535,7 @@ class Call:
         "specs",
         "title",
         "updates",
+        "weak",
     )
 
     def __init__(
@@ -552,6 +557,8 @@ class Call:
         # of calls that a gradient computes again, and whether this is one computed again
         self.region: object | None = None
         self.recomputes = False
+        # of what is computed from nothing but weak values
+        self.weak = False
         self._outputs: list[weakref.ref[Node] | None] = [None] * len(specs)
 
     def output(self, index: int) -> Node:
@@ -592,7 +599,7 @@ class Placeholder(Node):
 
 
 class WeakPlaceholder(Placeholder):
-    """A number of Python that is fed: it takes the dtype of what it meets, as one does that is written there."""
+    """A number of Python that is fed."""
 
     __slots__ = ()
     weak = True
@@ -608,6 +615,13 @@ class Constant(Node):
 
     def _remark(self) -> str:
         return f" = {self.value.item()}" if self.value.size == 1 else ""
+
+
+class WeakConstant(Constant):
+    """A number of Python that meets no other than such."""
+
+    __slots__ = ()
+    weak = True
 
 
 class Key(Node):

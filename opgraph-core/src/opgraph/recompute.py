@@ -63,6 +63,7 @@ def _copied(call: Call, copies: Mapping[Call, Call]) -> Call:
     copy.implicit = call.implicit
     copy.title = call.title
     copy.recomputes = True
+    copy.weak = call.weak
     return copy
 
 

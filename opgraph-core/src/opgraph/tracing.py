@@ -19,7 +19,7 @@ from opgraph.ambient import Ambient, ambient, get_ambient, get_default_graph
 from opgraph.autodiff import Unconnected, gradients
 from opgraph.build import as_node
 from opgraph.compiled import Recent
-from opgraph.convert import is_weak, natural_array
+from opgraph.convert import is_weak, natural_array, weak_dtype
 from opgraph.errors import (
     ArgumentError,
     FeedError,
@@ -253,6 +253,8 @@ def _as_node(leaf: Any) -> Any:
 
 def _as_result(leaf: Any, graph: Graph) -> Node:
     node = as_node(leaf)
+    if node.weak:
+        node = node.astype(weak_dtype(node.dtype.kind))
     if node.graph is not graph:
         raise GraphError(f"it returned {describe(node)}, a node of another graph than it was called in")
     return node

@@ -223,9 +223,9 @@ def cast(x: NodeLike, dtype: DtypeLike) -> Node:
         For a dtype that is no boolean, integer, float or complex one, and for complex numbers that should
         become real ones, whose imaginary parts would be lost.
     """
-    if isinstance(x, Node) and isinstance(dtype, np.dtype) and x.dtype == dtype:
+    if isinstance(x, Node) and isinstance(dtype, np.dtype) and x.dtype == dtype and not x.weak:
         return x
     check_no_identity(x, "cast")
     op = make_op(Cast, dtype=dtype)
     node = as_node(x)
-    return node if node.dtype == op.dtype else apply(op, node)
+    return node if node.dtype == op.dtype and not node.weak else apply(op, node)
