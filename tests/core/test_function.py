@@ -246,6 +246,16 @@ def test_a_wrong_call_shows_the_signature():
     with pytest.raises(og.ArgumentError, match="unexpected keyword argument 'zz'"):
         f(A, A, zz=1)
 
+    with pytest.raises(og.ArgumentError, match="f: too many positional arguments"):
+        f(A, A, "text")
+    with pytest.raises(og.ArgumentError, match="too many positional arguments"):
+        og.function(lambda: og.constant(1.0))(A)
+
+
+def test_a_function_that_does_not_tell_its_signature_is_called_all_the_same():
+    with pytest.raises(og.NoValueError, match="greater 'max/greater' .* in the traced function 'max'"):
+        og.function(max)(1.0, 2.0)
+
 
 def test_variables_are_read_and_updates_fire_in_every_call(graph):
     w, count = og.Variable(np.ones(3), name="w"), og.Variable(np.array(0), name="count")

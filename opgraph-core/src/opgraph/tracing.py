@@ -164,7 +164,7 @@ class Function:
         self, graph: Graph, runtime: RunTime, args: Sequence[Any], kwargs: Mapping[str, Any], inputs: Sequence[_Input]
     ) -> _Trace:
         source = user_source()
-        wrong = wrong_call(self._f, args, kwargs)
+        wrong = self._wrong_call(args, kwargs)
         if wrong is not None:
             raise wrong
         whens: list[Node] = []
@@ -203,6 +203,9 @@ class Function:
 
     def _wrong_argument(self, error: Exception, args: Sequence[Any], kwargs: Mapping[str, Any]) -> OpgraphError:
         """Return what to raise for arguments that are neither arrays nor hashable keywords."""
+        wrong_number = self._wrong_call(args, kwargs)
+        if wrong_number is not None:
+            return wrong_number
         for leaf, path in zip(flatten(args)[0], self._paths(args), strict=True):
             try:
                 _Input.of(leaf)
@@ -217,14 +220,26 @@ class Function:
                 return ArgumentError(detail).located(self._name, source=user_source())
         return ArgumentError(str(error)).located(self._name, source=user_source())
 
+    def _wrong_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ArgumentError | None:
+        """Return the error for a call that does not fit the signature, None where it fits or there is none."""
+        return None if self._parameters() is None else wrong_call(self._f, args, kwargs)
+
+    def _parameters(self) -> list[inspect.Parameter] | None:
+        """Return the parameters, None for a function that is not written in Python and does not tell."""
+        try:
+            return list(inspect.signature(self._f).parameters.values())
+        except ValueError:
+            return None
+
     def _paths(self, args: Sequence[Any]) -> list[str]:
         """Return what messages call each leaf of the arguments."""
         names: list[str] = []
-        for parameter in inspect.signature(self._f).parameters.values():
+        for parameter in self._parameters() or ():
             if parameter.kind == parameter.VAR_POSITIONAL:
                 names += [f"{parameter.name}[{i}]" for i in range(len(args) - len(names))]
             elif parameter.kind != parameter.KEYWORD_ONLY:
                 names.append(parameter.name)
+        names += [f"argument {i}" for i in range(len(names), len(args))]
         return [path for arg, name in zip(args, names, strict=False) for path in paths(flatten(arg)[1], name)]
 
 
