@@ -2,20 +2,23 @@
 
 K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document
 processing", 2006. The matrix repeats each pixel for every window that holds it, so it is made, and used
-up, a block at a time.
+up, a block at a time. The images are shared out to threads.
 """
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 import opgraph as og
-from opgraph_vision.ops.window import Grid
+from opgraph_vision.ops.window import Grid, Tap
 
-BLOCK_BYTES = 1 << 22  # small enough to be still in the cache when it is multiplied
+BLOCK_BYTES = 1 << 21  # small enough to be still in the cache when it is multiplied
+LEAST_WORK = 1 << 23  # multiplications, which take about 200 µs; less is not worth the change of threads
+MOST_PARTS = 8
 
 
 class Block(NamedTuple):
@@ -35,65 +38,131 @@ def as_matrix(array: og.Array, columns: int = 1) -> og.Array:
     return array.reshape(math.prod(array.shape[:split]), math.prod(array.shape[split:]))
 
 
-def block_space(images: og.Spec, grid: Grid) -> og.Spec:
-    """Return the work space for a block on `images`: (images, rows, across, height * width, C)."""
-    count, _, _, channels = og.known_shape(images.shape)
-    down, across = grid.vertical.windows, grid.horizontal.windows
-    row = (across, grid.vertical.size * grid.horizontal.size, channels)
-    rows = max(BLOCK_BYTES // max(math.prod(row) * images.dtype.itemsize, 1), 1)
-    return images.with_shape((min(count, max(rows // max(down, 1), 1)), min(down, rows), *row))
+class Partition(NamedTuple):
+    """How images are shared out to calls that overlap in time, and how each of these cuts its own into blocks.
 
+    It follows from shapes alone, so that results do not depend on the number of threads.
 
-def padded_space(images: og.Spec, grid: Grid) -> og.Spec:
-    """Return the work space for a block's images with their margins, empty where they have none."""
-    _, height, width, channels = og.known_shape(images.shape)
-    vertical, horizontal = sum(grid.vertical.margins), sum(grid.horizontal.margins)
-    count = block_space(images, grid).shape[0] if vertical or horizontal else 0
-    return images.with_shape((count, height + vertical, width + horizontal, channels))
-
-
-def blocks(space: og.Array, count: int, grid: Grid) -> Iterator[tuple[Block, og.Array]]:
-    """Yield the windows of `count` images in blocks, each with as much of the work `space` as it takes."""
-    if 0 in (count, grid.vertical.windows, grid.horizontal.windows):
-        return
-    for image in range(0, count, space.shape[0]):
-        images = slice(image, min(image + space.shape[0], count))
-        for row in range(0, grid.vertical.windows, space.shape[1]):
-            rows = slice(row, min(row + space.shape[1], grid.vertical.windows))
-            yield Block(images, rows), space[: images.stop - images.start, : rows.stop - rows.start]
-
-
-def unfold(x: og.Array, grid: Grid, space: og.Array, padded: og.Array) -> Iterator[tuple[Block, og.Array]]:
-    """Yield each block of windows on the images `x`, (N, H, W, C), with their pixels as rows of a matrix.
-
-    The matrix, (windows, height * width * C), is overwritten by the next one.
+    Attributes
+    ----------
+    n, parts : int
+        How many images there are, and how many calls share them.
+    images, rows : int
+        How many images a block has at most, and how many rows of windows of each.
+    row : int
+        How many elements the windows of one row have.
     """
-    if grid.is_pointwise and x.flags.c_contiguous:
-        yield Block(slice(None), grid.rows), as_matrix(x)
-        return
-    padded[...] = 0
-    top, left = grid.vertical.margins[0], grid.horizontal.margins[0]
-    for block, part in blocks(space, len(x), grid):
-        images = x[block.images]
-        if len(padded):
-            count, height, width, _ = images.shape
-            if block.rows.start == 0:
-                padded[:count, top : top + height, left : left + width] = images
-            images = padded[:count]
-        windows = _windows(images, grid)[:, block.rows]
-        np.copyto(part.reshape(windows.shape), windows)
-        yield block, as_matrix(part, columns=2)
+
+    n: int
+    parts: int
+    images: int
+    rows: int
+    row: int
+
+    @classmethod
+    def of(cls, images: og.Spec | og.Array, grid: Grid, depth: int, most: int = MOST_PARTS) -> "Partition":
+        """Return the partition of `images`, (N, H, W, C), each element of whose windows is multiplied `depth` times.
+
+        There are at `most` so many parts.
+        """
+        count, _, _, channels = og.known_shape(og.Shape(images.shape))
+        down, across = grid.vertical.windows, grid.horizontal.windows
+        row = across * grid.vertical.size * grid.horizontal.size * channels
+        # to copy an element takes as long as to multiply it eight times
+        parts = max(min(count, most, count * down * row * (depth + 8) // LEAST_WORK), 1)
+        rows = max(BLOCK_BYTES // max(row * images.dtype.itemsize, 1), 1)
+        each = min(-(-count // parts), max(rows // max(down, 1), 1))
+        return cls(count, parts, each, min(down, rows), row)
+
+    def space(self, images: og.Spec) -> og.Spec:
+        """Return the work space for a block of each part: (parts, elements)."""
+        return images.with_shape((self.parts, self.images * self.rows * self.row))
+
+    def padded_space(self, images: og.Spec, grid: Grid) -> og.Spec:
+        """Return the work space for a block's images with their margins, of each part; empty where they have none."""
+        _, height, width, channels = og.known_shape(images.shape)
+        vertical, horizontal = sum(grid.vertical.margins), sum(grid.horizontal.margins)
+        count = self.images if vertical or horizontal else 0
+        return images.with_shape((self.parts, count, height + vertical, width + horizontal, channels))
+
+    def run(self, body: Callable[[int], object]) -> None:
+        """Call `body` with the number of each part."""
+        if self.parts == 1:
+            body(0)
+        else:
+            og.parallel_for(body, self.parts)
+
+    def part(self, i: int) -> slice:
+        """Return the images of part `i`."""
+        return slice(i * self.n // self.parts, (i + 1) * self.n // self.parts)
+
+    def blocks(self, i: int, grid: Grid) -> Iterator[Block]:
+        """Yield the blocks of part `i`."""
+        if 0 in (grid.vertical.windows, grid.horizontal.windows):
+            return
+        part = self.part(i)
+        for image in range(part.start, part.stop, self.images or 1):
+            images = slice(image, min(image + self.images, part.stop))
+            for row in range(0, grid.vertical.windows, self.rows):
+                yield Block(images, slice(row, min(row + self.rows, grid.vertical.windows)))
 
 
-def fold(part: og.Array, grid: Grid, rows: slice, images: og.Array) -> None:
-    """Add pixels laid out as in the work space, those of some `rows` of windows, to the `images` they are of."""
-    for tap in grid.taps(rows):
-        images[tap.pixels] += part[tap.windows][..., tap.element, :]
+class Unfolding:
+    """Windows on images `x`, (N, H, W, C), with their pixels as the rows of matrices."""
+
+    def __init__(self, x: og.Array, grid: Grid, partition: Partition, space: og.Array, padded: og.Array) -> None:
+        self.x = x
+        self.grid = grid
+        self.partition = partition
+        self.space = space
+        self.padded = padded
+        self.has_margins = padded.shape[1] > 0
+        self.is_matrix = grid.is_pointwise and x.flags.c_contiguous
+
+    @functools.cached_property
+    def windows(self) -> og.Array:
+        """Those on the images, or on each part's memory for images with their margins; made once, for it takes long."""
+        return _windows(self.padded if self.has_margins else self.x, self.grid)
+
+    def matrices(self, i: int) -> Iterator[tuple[Block, og.Array]]:
+        """Yield the blocks of part `i` with a matrix, (windows, height * width * C), that the next one overwrites."""
+        if self.is_matrix:
+            images = self.partition.part(i)
+            yield Block(images, self.grid.rows), as_matrix(self.x[images])
+            return
+        if self.has_margins:
+            self.padded[i] = 0
+        for block in self.partition.blocks(i, self.grid):
+            windows = self._padded(i, block) if self.has_margins else self.windows[block.images]
+            windows = windows[:, block.rows]
+            columns = self.space[i, : windows.size].reshape(windows.shape)
+            np.copyto(columns, windows)
+            yield block, as_matrix(columns, columns=3)
+
+    def _padded(self, i: int, block: Block) -> og.Array:
+        """Return the windows on the images of a block of part `i` with their margins."""
+        images = self.x[block.images]
+        count, height, width, _ = images.shape
+        if block.rows.start == 0:
+            top, left = self.grid.vertical.margins[0], self.grid.horizontal.margins[0]
+            self.padded[i, :count, top : top + height, left : left + width] = images
+        windows: og.Array = self.windows[i, :count]
+        return windows
+
+
+def fold(part: og.Array, taps: Iterable[Tap], images: og.Array) -> None:
+    """Add pixels, (height * width, images, rows, across, C), those of some rows of windows, to their `images`.
+
+    `taps` are those of these rows.
+    """
+    for element, windows, pixels in taps:
+        at = images[pixels]
+        np.add(at, part[element][windows], at)
 
 
 def _windows(images: og.Array, grid: Grid) -> og.Array:
-    """Return the windows on `images`, which have margins, as a view (N, down, across, height, width, C)."""
+    """Return the windows on images (…, H, W, C), which have margins, as a view (…, down, across, height, width, C)."""
     vertical, horizontal = grid
-    views = sliding_window_view(images, (vertical.reach, horizontal.reach), axis=(1, 2))
-    views = views[:, :: vertical.stride, :: horizontal.stride, :, :: vertical.dilation, :: horizontal.dilation]
-    return views.transpose(0, 1, 2, 4, 5, 3)
+    views = sliding_window_view(images, (vertical.reach, horizontal.reach), axis=(-3, -2))
+    views = views[..., :: vertical.stride, :: horizontal.stride, :, :: vertical.dilation, :: horizontal.dilation]
+    return np.moveaxis(views, -3, -1)

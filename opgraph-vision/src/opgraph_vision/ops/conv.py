@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import numpy as np
 
 import opgraph as og
-from opgraph_vision.ops.columns import as_matrix, block_space, blocks, fold, padded_space, unfold
+from opgraph_vision.ops.columns import MOST_PARTS, Partition, Unfolding, as_matrix, fold
 from opgraph_vision.ops.window import (
     Grid,
     Margins,
@@ -22,6 +23,9 @@ from opgraph_vision.ops.window import (
     count_windows,
     possible_pixels,
 )
+
+SUM_BYTES = 1 << 24  # what sums over parts of the images may take
+FEW_CHANNELS = 8  # so many columns make no matrix that is multiplied at full speed
 
 
 class Convolution(og.Op):
@@ -88,13 +92,21 @@ class Conv2D(Convolution, name="vision.conv2d"):
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
         x, kernel = ins
         grid = self.grid(x.shape, kernel.shape, outs[0].shape)
-        return (block_space(x, grid), padded_space(x, grid))
+        partition = Partition.of(x, grid, kernel.shape[3] or 0)
+        return (partition.space(x), partition.padded_space(x, grid))
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x, kernel), (y,) = ins, outs
         grid = self.grid(x.shape, kernel.shape, y.shape)
-        for block, columns in unfold(x, grid, *scratch):
-            np.matmul(columns, as_matrix(kernel), out=block.of(y))
+        partition = Partition.of(x, grid, kernel.shape[3])
+        unfolding = Unfolding(x, grid, partition, *scratch)
+        matrix = as_matrix(kernel)
+
+        def convolve(i: int) -> None:
+            for block, columns in unfolding.matrices(i):
+                np.matmul(columns, matrix, block.of(y))
+
+        partition.run(convolve)
 
     def flops(self, ins: og.Specs, outs: og.Specs) -> int:
         return product_flops(outs[0], ins[1])
@@ -124,18 +136,27 @@ class Spread(Convolution):
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
         (g, kernel, *_), (dx,) = ins, outs
-        return (block_space(dx, self.grid(dx.shape, kernel.shape, g.shape)),)
+        return (Partition.of(dx, self.grid(dx.shape, kernel.shape, g.shape), kernel.shape[3] or 0).space(dx),)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (g, kernel, *_), (dx,), (space,) = ins, outs, scratch
         grid = self.grid(dx.shape, kernel.shape, g.shape)
-        if grid.is_pointwise:
-            np.matmul(as_matrix(g), as_matrix(kernel).T, out=as_matrix(dx))
-            return
-        dx[...] = 0
-        for block, part in blocks(space, len(dx), grid):
-            np.matmul(block.of(g), as_matrix(kernel).T, out=as_matrix(part, columns=2))
-            fold(part, grid, block.rows, dx[block.images])
+        partition = Partition.of(dx, grid, kernel.shape[3])
+        taps = list(grid.taps())
+
+        def spread(i: int) -> None:
+            images = partition.part(i)
+            if grid.is_pointwise:
+                np.matmul(as_matrix(g[images]), as_matrix(kernel).T, as_matrix(dx[images]))
+                return
+            dx[images] = 0
+            for block in partition.blocks(i, grid):
+                windows = g[block.images, block.rows]
+                pixels = _pixels(as_matrix(windows), kernel, space[i])
+                pixels = pixels.reshape(len(pixels), *windows.shape[:3], dx.shape[3])
+                fold(pixels, taps if block.rows == grid.rows else grid.taps(block.rows), dx[block.images])
+
+        partition.run(spread)
 
     def flops(self, ins: og.Specs, outs: og.Specs) -> int:
         return product_flops(ins[0], ins[1])
@@ -241,15 +262,30 @@ class Conv2DKernelGradient(Convolution, name="vision._conv2d_kernel_gradient"):
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
         (x, g, _), (dkernel,) = ins, outs
         grid = self.grid(x.shape, dkernel.shape, g.shape)
-        return (dkernel, block_space(x, grid), padded_space(x, grid))
+        partition = self.partition(x, grid, dkernel)
+        sums = dkernel.with_shape((partition.parts, *dkernel.shape))
+        return (sums, sums, partition.space(x), partition.padded_space(x, grid))
+
+    def partition(self, x: og.Spec | og.Array, grid: Grid, dkernel: og.Spec | og.Array) -> Partition:
+        """Return how the images are shared out; large kernels, of which each part has its own sum, make few parts."""
+        most = SUM_BYTES // max(dkernel.nbytes or 0, 1)
+        return Partition.of(x, grid, dkernel.shape[3] or 0, max(min(most, MOST_PARTS), 1))
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (x, g, _), (dkernel,), (product, *space) = ins, outs, scratch
+        (x, g, _), (dkernel,), (sums, products, *space) = ins, outs, scratch
         grid = self.grid(x.shape, dkernel.shape, g.shape)
-        dkernel[...] = 0
-        for block, columns in unfold(x, grid, *space):
-            np.matmul(columns.T, block.of(g), out=as_matrix(product))
-            dkernel += product
+        partition = self.partition(x, grid, dkernel)
+        unfolding = Unfolding(x, grid, partition, *space)
+
+        def sum_up(i: int) -> None:
+            total, product = as_matrix(sums[i]), as_matrix(products[i])
+            total.fill(0)
+            for block, columns in unfolding.matrices(i):
+                np.matmul(columns.T, block.of(g), product)
+                np.add(total, product, total)
+
+        partition.run(sum_up)
+        np.add.reduce(sums, axis=0, out=dkernel)
 
     def flops(self, ins: og.Specs, outs: og.Specs) -> int:
         return product_flops(ins[1], outs[0])
@@ -366,6 +402,19 @@ def check_kernel(spec: og.Spec) -> None:
     """Raise where `spec` is not that of a kernel."""
     if spec.ndims != 4:
         raise og.ShapeError(f"kernel has shape {spec.shape}; kernels are (height, width, in, out)")
+
+
+def _pixels(windows: og.Array, kernel: og.Array, space: og.Array) -> og.Array:
+    """Return the kernel times each of `windows`, (windows, O), in `space`: (height * width, windows, C)."""
+    count, channels, n = math.prod(kernel.shape[:2]), kernel.shape[2], len(windows)
+    part = space[: count * n * channels]
+    if channels < FEW_CHANNELS:
+        np.matmul(windows, as_matrix(kernel).T, part.reshape(n, count * channels))
+        return part.reshape(n, count, channels).swapaxes(0, 1)
+    # pixels of neighbouring windows lie side by side, as in the images, to which they are added in long runs then
+    part = part.reshape(count, n, channels)
+    np.matmul(windows, kernel.reshape(count, channels, kernel.shape[3]).swapaxes(1, 2), part)
+    return part
 
 
 _ConvolutionT = TypeVar("_ConvolutionT", bound=Convolution)
