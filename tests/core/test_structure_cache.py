@@ -106,6 +106,31 @@ def test_large_constants_are_part_of_a_run_and_not_of_the_structure():
     assert rt.cache_info().misses == 1
 
 
+def test_large_constants_are_bound_for_the_graph_that_was_compiled_and_handed_over_by_those_like_it():
+    rt, x = og.RunTime(), og.placeholder((200, 300), np.float64)
+    data = np.ones((200, 300))
+
+    def program(level):
+        return rt.compile([x], [x * og.constant(np.full((200, 300), level))])
+
+    first = program(2.0)
+    first(data)
+    (plan,) = first._executable._plans.values()
+    assert len(plan.structure.constants) == 1
+    others = [program(level) for level in (3.0, 4.0)]
+    for level, each in zip((2.0, 3.0, 4.0, 2.0), [first, *others, first], strict=True):
+        assert (each(data)[0] == level).all()
+    assert (rt.cache_info().misses, rt.cache_info().plans) == (1, 2)
+    kept = rt.cache_info().nbytes
+    del first, plan, each
+    assert rt.cache_info().plans == 1
+    assert rt.cache_info().nbytes < kept - data.nbytes
+    assert (program(5.0)(data)[0] == 5.0).all()
+    assert rt.cache_info().plan_misses == 2
+    rt.clear_cache()
+    assert (others[0](data)[0] == 3.0).all()
+
+
 def test_a_large_constant_may_hold_what_is_not_finite_where_a_run_checks():
     large = np.full((200, 300), -np.inf)
     x = og.placeholder((200, 300), np.float64)

@@ -4,6 +4,8 @@ A structure is all of a graph but what tells one building of it from the next: n
 constants, and the streams of random keys, which are handed to each run.
 """
 
+from __future__ import annotations
+
 import collections
 import functools
 import itertools
@@ -17,7 +19,7 @@ from opgraph.collection import collection_paused
 from opgraph.errors import OpgraphError
 from opgraph.op import Elementwise, Kernel, Op, Specs
 from opgraph.passes.bind import Layout, bind
-from opgraph.passes.lower import Leaves, Lowered
+from opgraph.passes.lower import SMALL_CONSTANT, Leaves, Lowered
 from opgraph.passes.specialize import specialize
 from opgraph.plan import Plan, Structure
 from opgraph.spec import Shape, Spec
@@ -90,7 +92,7 @@ class Compiler:
         self._alive: weakref.WeakSet[Compiled] = weakref.WeakSet()  # with those that programs alone hold
         self._hits = self._misses = 0
 
-    def compile(self, lowered: Lowered, key: "StructureKey") -> "Compiled":
+    def compile(self, lowered: Lowered, key: StructureKey) -> Compiled:
         """Return what `lowered`, which has `key`, is compiled to."""
         found = self.known(key)
         if found is None:
@@ -102,7 +104,7 @@ class Compiler:
             self.make_room()
         return found
 
-    def known(self, key: "StructureKey") -> "Compiled | None":
+    def known(self, key: StructureKey) -> Compiled | None:
         """Return what a structure was compiled to that is kept."""
         found = self._compiled.get(key)
         self._hits += found is not None
@@ -124,7 +126,7 @@ class Compiler:
             structures=len(self._compiled.values()),
             plan_hits=sum(compiled.hits for compiled in alive),
             plan_misses=sum(compiled.misses for compiled in alive),
-            plans=sum(len(compiled.plans) for compiled in alive),
+            plans=sum(len(plans) for compiled in alive for plans in compiled.all_plans()),
             nbytes=sum(compiled.nbytes for compiled in alive),
         )
 
@@ -133,8 +135,7 @@ class Compiler:
         self.derived.keep(0)
         self._compiled.keep(0)
         for compiled in list(self._alive):
-            compiled.plans = Plans()
-            compiled.hits = compiled.misses = 0
+            compiled.clear()
         self._hits = self._misses = 0
 
 
@@ -153,6 +154,7 @@ class Compiled:
     read
         Which of the variables a run reads, by their positions.
     plans
+        Those that take large constants as they take feeds, which any graph may run.
     hits, misses
         How many plans were there already when they were asked for, and how many were not.
     watches
@@ -170,8 +172,8 @@ class Compiled:
         self.lock: Any = lowered.variables[0].graph.state_lock if lowered.variables else threading.RLock()
         read = structure.read
         self.read = [at for at, value in enumerate(structure.variables) if value in read]
-        self.plans = Plans()
-        self.hits = self.misses = 0
+        self.clear()
+        self._constants = [weakref.ref(array) for array in lowered.constants]
         self.watches: Sequence[object] = ()
         self._settings = settings
         self._choose_kernel = functools.partial(_choose_kernel, settings.kernel_sets)
@@ -180,22 +182,48 @@ class Compiled:
     def nbytes(self) -> int:
         """What the structure and the plans take, about."""
         constants = sum(array.nbytes for array in self.structure.constants.values())
-        return constants + STEP_BYTES * len(self.structure.steps) + self.plans.nbytes
+        return constants + STEP_BYTES * len(self.structure.steps) + sum(plans.nbytes for plans in self.all_plans())
 
-    def known_plan(self, signature: Signature) -> Plan | None:
+    def clear(self) -> None:
+        """Let go of all plans, and count from 0."""
+        self.plans = Plans()
+        # over the constants of the graph that had the structure compiled, by what runs it, with which they go
+        self._own_plans: weakref.WeakKeyDictionary[object, Plans] = weakref.WeakKeyDictionary()
+        self.hits = self.misses = 0
+
+    def all_plans(self) -> list[Plans]:
+        """Return all plans that are kept."""
+        return [self.plans, *self._own_plans.values()]
+
+    def plans_for(self, owner: object, leaves: Leaves) -> Plans:
+        """Return the plans for `owner`, which runs a graph with these leaves; the caller holds the lock.
+
+        Large constants are bound for the graph that had the structure compiled, since that saves handing them to each
+        run. Who finds the structure compiled already may be a graph that is built anew in every step.
+        """
+        firsts = [ref() for ref in self._constants]
+        if not firsts or any(mine is not first for mine, first in zip(leaves.constants, firsts, strict=True)):
+            return self.plans
+        own = self._own_plans
+        if owner not in own:
+            own[owner] = Plans()
+        return own[owner]
+
+    def known_plan(self, plans: Plans, signature: Signature) -> Plan | None:
         """Return the plan for these shapes, None where there is none; the caller holds the lock."""
-        plans = self.plans  # which another thread may replace
         plan = plans.get(signature)
         if plan is not None:
             self.hits += 1
             plans.move_to_end(signature)
         return plan
 
-    def new_plan(self, signature: Signature, leaves: Leaves, named: Callable[[], Structure]) -> Plan:
+    def new_plan(self, plans: Plans, signature: Signature, leaves: Leaves, named: Callable[[], Structure]) -> Plan:
         """Return a plan for these shapes; the caller holds the lock.
 
         Parameters
         ----------
+        plans
+            Where it is kept.
         signature
         leaves
             Those of the graph that is run.
@@ -203,17 +231,20 @@ class Compiled:
             Returns the structure under the graph's names, for messages.
         """
         self.misses += 1
-        at_once, *shapes = signature
+        holding = plans is not self.plans
         try:
-            plan = self._bound(self.structure, shapes, leaves, at_once)
+            plan = self._bound(self.structure, signature, leaves, holding)
         except OpgraphError:
             # names are put in now that a message wants them, since that takes time in a large graph
-            plan = self._bound(named(), shapes, leaves, at_once)
-        self.plans.add(signature, plan)
+            plan = self._bound(named(), signature, leaves, holding)
+        plans.add(signature, plan)
         return plan
 
-    def _bound(self, structure: Structure, shapes: Sequence[tuple[int, ...]], leaves: Leaves, at_once: bool) -> Plan:
-        fed = [*shapes, *[array.shape for array in leaves.constants]]
+    def _bound(self, structure: Structure, signature: Signature, leaves: Leaves, holding: bool) -> Plan:
+        at_once, *shapes = signature
+        if holding:
+            structure = structure.holding(leaves.constants)
+        fed = shapes if holding else [*shapes, *[array.shape for array in leaves.constants]]
         pairs = zip(fed, structure.feeds, strict=True)
         variables = [variable.storage.array for variable in leaves.variables]
         layout = replace(self._settings.layout, commit=self._settings.layout.commit and at_once)
@@ -242,7 +273,8 @@ class Plans(collections.OrderedDict[Hashable, Plan]):
 
 
 def _nbytes(plan: Plan) -> int:
-    return plan.nbytes + STEP_BYTES * (len(plan.calls) + len(plan.specs))
+    large = sum(array.nbytes for array in plan.structure.constants.values() if array.nbytes > SMALL_CONSTANT)
+    return large + plan.nbytes + STEP_BYTES * (len(plan.calls) + len(plan.specs))
 
 
 class StructureKey:
@@ -285,7 +317,7 @@ def _op_key(op: Op) -> Hashable:
     return (type(op), op._key()) if vars(op) else (type(op),)  # most have no attributes
 
 
-def _forget(kept: "weakref.ref[Recent[Any]]", key: StructureKey, _: object) -> None:
+def _forget(kept: weakref.ref[Recent[Any]], key: StructureKey, _: object) -> None:
     """Let go of what was compiled for a variable that is gone."""
     recent = kept()
     if recent is not None:

@@ -144,7 +144,7 @@ class Executable:
             stopwatch.start(self, plan)
         try:
             values = plan.run(
-                [*feeds, *self._leaves.constants],
+                [*feeds, *self._leaves.constants] if plan.structure.large else feeds,
                 self.settings.seed,
                 step,
                 self.settings.check_finite,
@@ -178,15 +178,16 @@ class Executable:
     def _plan(self, feeds: Sequence[Array], at_once: bool) -> Plan:
         """Return the plan for the feeds' shapes; the caller holds the lock."""
         signature = (at_once, *[array.shape for array in feeds])
-        plan = self._compiled.known_plan(signature)
+        plans = self._compiled.plans_for(self, self._leaves)
+        plan = self._compiled.known_plan(plans, signature)
         if plan is None:
-            plan = self._compiled.new_plan(signature, self._leaves, lambda: self.structure)
+            plan = self._compiled.new_plan(plans, signature, self._leaves, lambda: self.structure)
             self._compiler.make_room()
         return plan
 
     @property
     def _plans(self) -> Plans:
-        return self._compiled.plans
+        return self._compiled.plans_for(self, self._leaves)
 
 
 def commit(

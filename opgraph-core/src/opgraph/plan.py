@@ -149,6 +149,12 @@ class Structure:
         folded = {value: step.named_by(lowered.steps[step.origin]) for value, step in self.folded.items()}
         return replace(self, steps=steps, folded=folded, labels={**self.labels, **lowered.labels})
 
+    def holding(self, constants: Sequence[Array]) -> "Structure":
+        """Return the structure with large constants of its own, which no run is handed then."""
+        fed = len(self.feeds) - len(self.large)
+        held = dict(zip(self.feeds[fed:], constants, strict=True))
+        return replace(self, feeds=self.feeds[:fed], constants={**self.constants, **held}, large=frozenset())
+
     def rewritten(self, steps: Iterable[Step], replaced: Mapping[int, int], **fields: Any) -> "Structure":
         """Return the structure with other `steps`, and with the values that are `replaced` by others.
 
