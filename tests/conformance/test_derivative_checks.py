@@ -578,6 +578,26 @@ def test_a_large_input_at_whose_elements_differences_are_too_rough_is_inconclusi
     assert "too rough at" in found.detail
 
 
+def test_single_precision_of_terms_that_cancel_is_excused_wherever_that_happens():
+    class Differences(og.Op, name="test.differences"):
+        """Subtract thirds of neighbours: (n,) -> (n - 1,)."""
+
+        def infer(self, ins):
+            return (ins[0].with_shape((ins[0].shape[0] and ins[0].shape[0] - 1,)),)
+
+        def compute(self, ins, outs):
+            thirds = ins[0] / 3
+            np.subtract(thirds[1:], thirds[:-1], out=outs[0])
+
+        def vjp(self, ins, outs, cotangents):
+            (g,) = cotangents
+            return (og.concat([-g[:1], g[:-1] - g[1:], g[-1:]], 0) / 3,)
+
+    for seed in range(5):
+        x = np.random.default_rng(seed).uniform(1.0, 1.1, 2000)
+        assert failures(Differences, x, checks=["precision"], seed=seed) == {}
+
+
 class Stable(og.Elementwise, name="test.stable"):
     """log(1 + exp(x)), computed well or badly."""
 
