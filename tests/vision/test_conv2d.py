@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 import opgraph as og
 from opgraph.testing import check_grads
 from opgraph_vision import conv2d
-from opgraph_vision.ops.columns import BLOCK_BYTES, MOST_PARTS
+from opgraph_vision.ops.columns import BLOCK_BYTES
+from opgraph_vision.ops.sharing import MOST_PARTS
 
 # (images, kernel), strides, padding: no two sizes are equal, unless one follows from the other
 CONFIGURATIONS = {

@@ -200,6 +200,31 @@ def test_window_of_more_than_255_elements_finds_its_maximum():
     assert np.argwhere(gx).tolist() == [[0, 17, 15, 0]]
 
 
+@pytest.mark.parametrize("pool", [maxpool2d, og.avgpool2d])
+@pytest.mark.parametrize(("size", "strides", "padding"), [((2, 2), (2, 2), "VALID"), ((3, 2), (2, 1), "SAME")])
+def test_threads_that_share_the_images_give_the_result_of_one_bit_by_bit(pool, size, strides, padding):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(37, 30, 28, 12)).astype(np.float32)
+    values[-1, 3, 4] = np.nan
+    x = og.Variable(values)
+    y = pool(x, size, strides, padding)
+    gx = og.grad(y, x, og.constant(rng.normal(size=y.shape).astype(np.float32)))
+    again = og.grad(gx, y.call.outputs[0], unconnected="zeros") if pool is maxpool2d else gx
+    one, *more = (og.RunTime(threads=threads).run([y, gx, again]) for threads in (1, 2, 3))
+    for found in more:
+        for value, expected in zip(found, one, strict=True):
+            assert value.tobytes() == expected.tobytes()
+
+    # the first and the last image, which different calls may see to, alone
+    ends = og.Variable(values[[0, -1]])
+    np.testing.assert_array_equal(one[0][[0, -1]], run(pool(ends, size, strides, padding)))
+
+
+def test_the_first_of_several_nans_takes_the_gradient_wherever_the_maximum_stood_before():
+    x = og.Variable(np.array([3.0, np.nan, 5.0, np.nan, 7.0, 6.0]).reshape(1, 2, 3, 1))
+    assert run(og.grad(maxpool2d(x, (2, 3)), x)).ravel().tolist() == [0, 1, 0, 0, 0, 0]
+
+
 def test_operand_may_be_a_view_of_any_strides():
     values = np.random.default_rng(0).normal(size=(3, 7, 2, 5))
     x = og.placeholder((3, 7, 2, 5), np.float64)

@@ -7,18 +7,18 @@ up, a block at a time. The images are shared out to threads.
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 import opgraph as og
+from opgraph_vision.ops.sharing import MOST_PARTS, part_of, parts_of
 from opgraph_vision.ops.window import Grid, Tap
 
 BLOCK_BYTES = 1 << 21  # small enough to be still in the cache when it is multiplied
 LEAST_WORK = 1 << 23  # multiplications, which take about 200 µs; less is not worth the change of threads
-MOST_PARTS = 8
 
 
 class Block(NamedTuple):
@@ -69,7 +69,7 @@ class Partition(NamedTuple):
         down, across = grid.vertical.windows, grid.horizontal.windows
         row = across * grid.vertical.size * grid.horizontal.size * channels
         # to copy an element takes as long as to multiply it eight times
-        parts = max(min(count, most, count * down * row * (depth + 8) // LEAST_WORK), 1)
+        parts = parts_of(count, min(most, count * down * row * (depth + 8) // LEAST_WORK))
         rows = max(BLOCK_BYTES // max(row * images.dtype.itemsize, 1), 1)
         each = min(-(-count // parts), max(rows // max(down, 1), 1))
         return cls(count, parts, each, min(down, rows), row)
@@ -85,16 +85,9 @@ class Partition(NamedTuple):
         count = self.images if vertical or horizontal else 0
         return images.with_shape((self.parts, count, height + vertical, width + horizontal, channels))
 
-    def run(self, body: Callable[[int], object]) -> None:
-        """Call `body` with the number of each part."""
-        if self.parts == 1:
-            body(0)
-        else:
-            og.parallel_for(body, self.parts)
-
     def part(self, i: int) -> slice:
         """Return the images of part `i`."""
-        return slice(i * self.n // self.parts, (i + 1) * self.n // self.parts)
+        return part_of(self.n, self.parts, i)
 
     def blocks(self, i: int, grid: Grid) -> Iterator[Block]:
         """Yield the blocks of part `i`."""

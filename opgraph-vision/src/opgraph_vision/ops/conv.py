@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, SupportsIndex, TypeVar
 import numpy as np
 
 import opgraph as og
-from opgraph_vision.ops.columns import MOST_PARTS, Partition, Unfolding, as_matrix, fold
+from opgraph_vision.ops.columns import Partition, Unfolding, as_matrix, fold
+from opgraph_vision.ops.sharing import MOST_PARTS, run_parts
 from opgraph_vision.ops.window import (
     Grid,
     Margins,
@@ -106,7 +107,7 @@ class Conv2D(Convolution, name="vision.conv2d"):
             for block, columns in unfolding.matrices(i):
                 np.matmul(columns, matrix, block.of(y))
 
-        partition.run(convolve)
+        run_parts(convolve, partition.parts)
 
     def flops(self, ins: og.Specs, outs: og.Specs) -> int:
         return product_flops(outs[0], ins[1])
@@ -156,7 +157,7 @@ class Spread(Convolution):
                 pixels = pixels.reshape(len(pixels), *windows.shape[:3], dx.shape[3])
                 fold(pixels, taps if block.rows == grid.rows else grid.taps(block.rows), dx[block.images])
 
-        partition.run(spread)
+        run_parts(spread, partition.parts)
 
     def flops(self, ins: og.Specs, outs: og.Specs) -> int:
         return product_flops(ins[0], ins[1])
@@ -284,7 +285,7 @@ class Conv2DKernelGradient(Convolution, name="vision._conv2d_kernel_gradient"):
                 np.matmul(columns.T, block.of(g), product)
                 np.add(total, product, total)
 
-        partition.run(sum_up)
+        run_parts(sum_up, partition.parts)
         np.add.reduce(sums, axis=0, out=dkernel)
 
     def flops(self, ins: og.Specs, outs: og.Specs) -> int:

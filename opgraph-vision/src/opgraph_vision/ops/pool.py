@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 import opgraph as og
-from opgraph_vision.ops.window import Grid, Padding, Pair, Size, as_pair, check_images, count_windows
+from opgraph_vision.ops.sharing import over_images
+from opgraph_vision.ops.window import Grid, Padding, Pair, Size, Tap, as_pair, check_images, count_windows
+
+LEAST_WORK = 1 << 17  # elements of windows, which take about 100 µs; less is not worth the change of threads
 
 
 class Pooling(og.Op):
@@ -36,6 +39,15 @@ class Pooling(og.Op):
     def grid(self, x: Sequence[Size], y: Sequence[Size]) -> Grid:
         """Return the windows on images `x` for the pooled `y`; both are shapes, known in full."""
         return Grid.of(x, y, self.kernel_size, self.strides)
+
+    def over_images(self, fill: Callable[..., object], pooled: og.Array, *arrays: og.Array) -> None:
+        """Call `fill` with the parts of `pooled`, which has the output's shape, and `arrays` that threads share."""
+        over_images(fill, pooled.size * math.prod(self.kernel_size) // LEAST_WORK, pooled, *arrays)
+
+    @property
+    def is_disjoint(self) -> bool:
+        """Whether no pixel is in two windows."""
+        return all(stride >= size for stride, size in zip(self.strides, self.kernel_size, strict=True))
 
     def average(self, x: og.Node) -> og.Node:
         """Return the average of each window."""
@@ -73,26 +85,29 @@ class MaxPool2D(Pooling, name="vision.maxpool2d"):
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
         y, argmax = outs
-        return (y.with_dtype(bool), argmax)
+        return (y.with_dtype(bool), argmax, y)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (x,), (y, argmax), (mask, marks) = ins, outs, scratch
+        (x,), (y, argmax) = ins, outs
         taps = list(self.grid(x.shape, y.shape).taps())
-        y[...] = _lowest(y.dtype)
-        for _, windows, pixels in taps:
-            np.maximum(y[windows], x[pixels], out=y[windows])
 
-        # of equal ones the first has the greatest mark; padding is never looked at, so it has none
-        argmax[...] = 0
-        size = math.prod(self.kernel_size)
-        has_nan = y.dtype.kind == "f" and np.isnan(y, out=mask).any()
-        for element, windows, pixels in taps:
-            found = np.equal(x[pixels], y[windows], out=mask[windows])
-            if has_nan:  # it equals nothing, and is the maximum wherever it is
-                found |= np.isnan(x[pixels])
-            np.multiply(found, argmax.dtype.type(size - element), out=marks[windows])
-            np.maximum(argmax[windows], marks[windows], out=argmax[windows])
-        np.subtract(size, argmax, out=argmax)
+        def fill(y: og.Array, x: og.Array, argmax: og.Array, mask: og.Array, marks: og.Array, values: og.Array) -> None:
+            argmax[...] = 0
+            for element, windows, _ in reversed(taps):
+                argmax[windows] = element  # in the end the first; padding is never looked at
+            y[...] = _lowest(y.dtype)
+            for element, windows, pixels in taps:
+                np.copyto(values[windows], x[pixels])  # of which NumPy reads short runs only, so once
+                found = np.greater(values[windows], y[windows], out=mask[windows])
+                np.multiply(found, argmax.dtype.type(element), out=marks[windows])
+                np.maximum(argmax[windows], marks[windows], out=argmax[windows])
+                np.maximum(y[windows], values[windows], out=y[windows])
+            if y.dtype.kind == "f" and np.isnan(y, out=mask).any():  # it is not greater, and the maximum all the same
+                for element, windows, pixels in reversed(taps):
+                    is_nan = np.isnan(x[pixels], out=mask[windows])
+                    np.copyto(argmax[windows], argmax.dtype.type(element), where=is_nan)
+
+        self.over_images(fill, y, x, argmax, *scratch)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x,), (_, argmax), (g, _) = ins, outs, cotangents
@@ -133,10 +148,19 @@ class MaxPool2DScatter(Pooling, name="vision._maxpool2d_scatter"):
         return (g.with_dtype(bool), g)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (g, argmax, _), (dx,), (mask, chosen) = ins, outs, scratch
-        dx[...] = 0
-        for element, windows, pixels in self.grid(dx.shape, g.shape).taps():
-            dx[pixels] += _choose(g[windows], argmax[windows], element, mask[windows], chosen[windows])
+        (g, argmax, _), (dx,) = ins, outs
+        taps = list(self.grid(dx.shape, g.shape).taps())
+
+        def fill(g: og.Array, argmax: og.Array, dx: og.Array, mask: og.Array, chosen: og.Array) -> None:
+            is_finite = bool(np.isfinite(g, out=mask).all())
+            dx[...] = 0
+            for element, windows, pixels in taps:
+                out = dx[pixels] if self.is_disjoint else chosen[windows]
+                _choose(g[windows], argmax[windows], element, is_finite, mask[windows], out)
+                if not self.is_disjoint:
+                    np.add(dx[pixels], out, out=dx[pixels])
+
+        self.over_images(fill, g, argmax, dx, *scratch)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (_, argmax, _), (h,) = ins, cotangents
@@ -167,10 +191,17 @@ class MaxPool2DGather(Pooling, name="vision._maxpool2d_gather"):
         return (y.with_dtype(bool), y)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (x, argmax), (y,), (mask, chosen) = ins, outs, scratch
-        y[...] = 0  # stays where argmax points into the padding, which the scatter leaves out
-        for element, windows, pixels in self.grid(x.shape, y.shape).taps():
-            y[windows] += _choose(x[pixels], argmax[windows], element, mask[windows], chosen[windows])
+        (x, argmax), (y,) = ins, outs
+        taps = list(self.grid(x.shape, y.shape).taps())
+
+        def fill(y: og.Array, x: og.Array, argmax: og.Array, mask: og.Array, chosen: og.Array) -> None:
+            y[...] = 0  # stays where argmax points into the padding, which the scatter leaves out
+            for element, windows, pixels in taps:
+                is_finite = bool(np.isfinite(x[pixels], out=mask[windows]).all())
+                _choose(x[pixels], argmax[windows], element, is_finite, mask[windows], chosen[windows])
+                np.add(y[windows], chosen[windows], out=y[windows])
+
+        self.over_images(fill, y, x, argmax, *scratch)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         (x, argmax), (h,) = ins, cotangents
@@ -200,13 +231,16 @@ class AvgPool2D(Pooling, name="vision.avgpool2d"):
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
         (x,), (y,), (counts, *wide) = ins, outs, scratch
-        total = wide[0] if wide else y
-        total[...] = 0
-        counts[...] = 0
-        for _, windows, pixels in self.grid(x.shape, y.shape).taps():
-            total[windows] += x[pixels]
-            counts[windows[1:]] += 1
-        np.true_divide(total, counts, out=y, casting="same_kind")
+        taps = list(self.grid(x.shape, y.shape).taps())
+        _count(counts, taps)
+
+        def fill(y: og.Array, x: og.Array, total: og.Array) -> None:
+            total[...] = 0
+            for _, windows, pixels in taps:
+                np.add(total[windows], x[pixels], out=total[windows])
+            np.true_divide(total, counts, out=y, casting="same_kind")
+
+        self.over_images(fill, y, x, wide[0] if wide else y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         return (self.share(cotangents[0], ins[0]),)
@@ -243,15 +277,20 @@ class AvgPool2DGradient(Pooling, name="vision._avgpool2d_gradient"):
         return (_counts(g), g)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (g, _), (dx,), (counts, share) = ins, outs, scratch
+        (g, _), (dx,), (counts, shares) = ins, outs, scratch
         taps = list(self.grid(dx.shape, g.shape).taps())
-        counts[...] = 0
-        for _, windows, _ in taps:
-            counts[windows[1:]] += 1
-        np.true_divide(g, counts, out=share, casting="same_kind")
-        dx[...] = 0
-        for _, windows, pixels in taps:
-            dx[pixels] += share[windows]
+        _count(counts, taps)
+
+        def fill(g: og.Array, dx: og.Array, share: og.Array) -> None:
+            np.true_divide(g, counts, out=share, casting="same_kind")
+            dx[...] = 0
+            for _, windows, pixels in taps:
+                if self.is_disjoint:
+                    np.copyto(dx[pixels], share[windows])
+                else:
+                    np.add(dx[pixels], share[windows], out=dx[pixels])
+
+        self.over_images(fill, g, dx, shares)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
         return (self.average(cotangents[0]), None)
@@ -405,15 +444,21 @@ def _lowest(dtype: np.dtype[Any]) -> Any:
     return False if dtype.kind == "b" else np.iinfo(dtype).min
 
 
-def _choose(values: og.Array, argmax: og.Array, element: int, mask: og.Array, out: og.Array) -> og.Array:
-    """Return `out` with the `values` whose `argmax` is `element`, and 0 in place of the others."""
-    is_finite = np.isfinite(values, out=mask).all()
+def _count(counts: og.Array, taps: Iterable[Tap]) -> None:
+    """Put into `counts` how many pixels each window has."""
+    counts[...] = 0
+    for _, windows, _ in taps:
+        counts[windows[1:]] += 1
+
+
+def _choose(values: og.Array, argmax: og.Array, element: int, is_finite: bool, mask: og.Array, out: og.Array) -> None:
+    """Fill `out` with the `values` whose `argmax` is `element`, and 0 in place of the others."""
     np.equal(argmax, element, out=mask)
     if is_finite:
-        return np.multiply(values, mask, out=out)  # a masked copy would take ten times as long
-    out[...] = 0
-    np.copyto(out, values, where=mask)
-    return out
+        np.multiply(values, mask, out=out)  # a masked copy would take ten times as long
+    else:
+        out[...] = 0
+        np.copyto(out, values, where=mask)
 
 
 class _Case(NamedTuple):
