@@ -209,3 +209,40 @@ def test_views_of_what_is_fed_follow_each_run_s_feed():
             np.testing.assert_array_equal(found[1], values[0])
             values[:] = 0
             assert found[1].any()
+
+
+@pytest.mark.parametrize("rows", [4_000, 20_000], ids=["copied", "made there"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda array: setattr(array, "shape", (-1,)),
+        lambda array: setattr(array, "dtype", np.int32),
+        lambda array: setattr(array, "dtype", array.dtype.newbyteorder()),
+        lambda array: array.resize((3,), refcheck=False),
+        lambda array: array.setflags(write=False),
+    ],
+    ids=["shape", "dtype", "byte order", "size", "flags"],
+)
+def test_memory_of_a_result_that_was_changed_in_place_does_not_serve_again(rows, change):
+    x = og.placeholder((None, 10), np.float32)
+    program = og.RunTime().compile([x], [x * 2.0 + 1.0])
+    for i in range(4):
+        (result,) = program(np.full((rows, 10), i, np.float32))
+        assert (result.shape, result.dtype, result.flags.writeable) == ((rows, 10), np.float32, True)
+        assert (result == 2.0 * i + 1.0).all()
+        change(result)
+        del result
+
+
+def test_memory_of_results_serves_again_though_one_of_them_is_kept():
+    x = og.placeholder((None,), np.float64)
+    program = og.RunTime().compile([x], [x * 2.0])
+    kept = program(np.ones(100_000))[0]
+    addresses = []
+    result = None
+    for i in range(8):
+        result = program(np.full(100_000, float(i)))[0]
+        addresses.append(result.ctypes.data)
+    assert len(set(addresses[2:])) == 2
+    assert (kept == 2.0).all()
+    assert (result == 14.0).all()

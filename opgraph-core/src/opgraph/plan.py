@@ -385,9 +385,10 @@ class Plan:
     threads: int
     nbytes: int
     blueprint: Blueprint
+    lock: Any = None  # that whoever runs it holds
     proved: bool = False  # that no kernel returns anything: a first run looks
     # what was handed out last, of what is large, by the position of the fetch
-    fetched: dict[int, dict[int, Array]] = field(default_factory=dict)
+    fetched: dict[int, list[Array]] = field(default_factory=dict)
     names: Callable[[], Structure] | None = None  # of the graph that is run
 
     def run(
@@ -437,7 +438,7 @@ class Plan:
         for at, value in enumerate(self.structure.fetches):
             if value in self.returned:
                 arrays[value] = self._memory_for(at, value)
-        with np.errstate(all="ignore"), using_threads(self.threads):
+        with np.errstate(all="ignore"), using_threads(self.threads, self.lock):
             self._bind_feeds()
             if check_finite or not self.proved:
                 self._run_checked(check_finite, stopwatch)
@@ -477,13 +478,14 @@ class Plan:
         spec = self.specs[value]
         if not keeps_result(spec):
             return np.empty(known_shape(spec.shape), spec.dtype)
-        handed_out = self.fetched.setdefault(at, {})
-        for number in handed_out:
-            if _is_dropped(handed_out, number):
-                return handed_out[number]
-        number = (max(handed_out, default=0) + 1) % 2  # of two in turns: one is looked at while the next is made
-        handed_out[number] = np.empty(known_shape(spec.shape), spec.dtype)
-        return handed_out[number]
+        handed_out = self.fetched.setdefault(at, [])
+        for number in reversed(range(len(handed_out))):
+            if _is_dropped(handed_out, number) and _is_as_made(handed_out[number], spec):
+                handed_out.append(handed_out.pop(number))
+                return handed_out[-1]
+        handed_out.append(np.empty(known_shape(spec.shape), spec.dtype))
+        del handed_out[:-2]  # of two, the oldest goes: one is looked at while the next is made
+        return handed_out[-1]
 
     def _bind_feeds(self) -> None:
         for view, step in self.feed_views:
@@ -558,14 +560,20 @@ def keeps_result(spec: Spec) -> bool:
     return LARGE_FETCH <= (spec.nbytes or 0) <= HUGE_FETCH
 
 
-def _is_dropped(arrays: dict[int, Array], at: int) -> bool:
+def _is_dropped(arrays: list[Array], at: int) -> bool:
     """Whether nobody but `arrays` refers to the array: whoever views its memory does."""
     return sys.getrefcount(arrays[at]) <= _REFERENCES and not weakref.getweakrefcount(arrays[at])
 
 
+def _is_as_made(array: Array, spec: Spec) -> bool:
+    """Whether the array is as it was handed out: who had it may have given it another shape, or let nobody write."""
+    flags = array.flags
+    return array.shape == spec.shape and array.dtype == spec.dtype and flags.c_contiguous and flags.writeable
+
+
 _MASK = (1 << 64) - 1
 LARGE_FETCH, HUGE_FETCH = 1 << 17, 1 << 26  # bytes
-_REFERENCES = (lambda arrays: sys.getrefcount(arrays[0]))({0: np.empty(1)})
+_REFERENCES = (lambda arrays: sys.getrefcount(arrays[0]))([np.empty(1)])
 # where threads do not take turns, a reference may be on its way unseen
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
     _REFERENCES = 0
