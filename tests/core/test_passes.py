@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,6 +84,17 @@ def test_a_view_keeps_its_owner_s_memory_alive():
     lifetimes = find_lifetimes(structure, groups, owners)
     assert lifetimes[by_name["exp"]] == (at["exp"], at["multiply"])
     assert by_name["reshape"] not in lifetimes
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_view_of_what_lives_within_blocks_may_be_read_for_its_shape_alone(threads):
+    x = og.placeholder((300, 7), np.float64, name="x")
+    flat = og.reshape(x, (-1,))
+    turned = og.transpose(og.tanh(og.transpose(x)))
+    y = og.reshape_like(flat, turned) * 2.0
+    value = np.arange(2100.0).reshape(300, 7)
+    # no pass before has left the hyperbolic tangent out
+    assert (og.RunTime(passes=("fuse", "inplace"), threads=threads).run(y, {x: value}) == value * 2.0).all()
 
 
 intervals = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6), st.integers(1, 50)), max_size=25)

@@ -266,9 +266,10 @@ class _Binder:
             if step.run and step.outputs[0] in self.owners:
                 if self._lies_in(step.outputs[0], self.feeds):
                     self.feed_views.append((self._feed_view(step), step))
-                else:
+                elif all(self.arrays[step.inputs[i]] is not None for i in step.reads()):
                     with placing(step.what, step.source):
                         set_views(step, self.specs, self.arrays)
+                # or else it shows what lives within blocks alone, and only its shape is read
 
     def _feed_view(self, step: Step) -> Run:
         """Return what puts the views that `step` makes of what a run feeds among the arrays."""
