@@ -10,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import opgraph as og
+import opgraph.threads
 from opgraph.threads import using_threads
 
 
@@ -81,6 +82,57 @@ def test_calls_within_calls_come_one_after_the_other():
         og.parallel_for(outer, 4)
     assert sorted(order[0]) == [0, 1, 2, 3, 4]
     assert len(order) == 4
+
+
+def test_calls_within_calls_come_one_after_the_other_though_helpers_are_free():
+    seen = []
+
+    def outer(i):
+        own = set()
+        og.parallel_for(lambda j: own.add(threading.get_ident()) or time_passes.wait(0.002), 5)
+        seen.append(own)
+
+    time_passes = threading.Event()
+    with using_threads(4):
+        og.parallel_for(outer, 2)
+        og.parallel_for(outer, 1)
+    assert [len(own) for own in seen] == [1, 1, 1]
+
+
+def test_where_the_system_has_no_more_threads_those_that_are_there_do_the_work(monkeypatch):
+    class Refused(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(opgraph.threads, "_pool", type(opgraph.threads._pool)())
+    monkeypatch.setattr(opgraph.threads.threading, "Thread", Refused)
+    v = og.Variable(np.zeros(300_000))
+    largest = og.RunTime(threads=4).compile([], [og.reduce_max(og.exp(v) + 1.0)], updates={v: v * 2.0 + 1.0})
+    assert [float(largest()[0]) for _ in range(2)] == [2.0, np.exp(1.0) + 1.0]
+    assert (v.val == 3.0).all()
+
+
+def test_a_kernel_reads_variables_and_is_refused_runs_in_whichever_thread_it_works():
+    scale = og.Variable(np.full(1, 3.0))
+    errors = []
+
+    class Curious(og.Elementwise, name="tests.curious"):
+        """x times a variable that it looks at."""
+
+        def compute(self, ins, outs):
+            np.multiply(ins[0], scale.val[0], out=outs[0])
+            try:
+                scale()
+            except og.GraphError as error:
+                errors.append(str(error))
+
+    x = og.placeholder((None,), np.float64)
+    y = og.apply(Curious(), x) + scale
+    rt = og.RunTime(threads=3)
+    for _ in range(5):
+        assert (rt.run(y, {x: np.ones(500_000)}) == 6.0).all()
+    assert len(errors) >= 5
+    assert all("a run that is not over" in error for error in errors)
 
 
 def test_blas_has_one_thread_in_a_run_and_its_own_number_after():
@@ -235,3 +287,42 @@ print("all or none")
 def test_a_signal_leaves_variables_that_threads_write_all_updated_or_none():
     done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "all or none\n", "")
+
+
+INTERRUPTED = """
+import contextlib
+import signal
+
+import numpy as np
+import opgraph as og
+import opgraph.threads
+
+
+class Stop(BaseException):
+    pass
+
+
+def stop(number, frame):
+    raise Stop
+
+
+signal.signal(signal.SIGALRM, stop)
+x = og.placeholder((3,))
+double = og.RunTime(threads=2).compile([x], [x * 2.0])
+value = np.ones(3, np.float32)
+double(value)
+for i in range(2000):
+    with contextlib.suppress(Stop):
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (2 + i % 29))
+        while True:
+            double(value)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert not opgraph.threads._local.threads, i
+    assert not opgraph.threads._blas.holders, i
+print("restored")
+"""
+
+
+def test_a_signal_in_a_run_leaves_threads_as_they_were():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "restored\n", "")

@@ -237,6 +237,7 @@ class Compiled:
         except OpgraphError:
             # names are put in now that a message wants them, since that takes time in a large graph
             plan = self._bound(named(), signature, leaves, holding)
+        plan.lock = self.lock
         plans.add(signature, plan)
         return plan
 

@@ -21,7 +21,7 @@ from opgraph.passes.memory import stand_in
 from opgraph.plan import Plan, Run, Structure
 from opgraph.spec import Shape
 from opgraph.stopwatch import Stopwatch, clock
-from opgraph.threads import run_blocks
+from opgraph.threads import is_held, run_blocks, unless_held
 from opgraph.variable import Variable, uninitialized
 
 Receiver: TypeAlias = Callable[[Fired, Array], None]
@@ -117,7 +117,7 @@ class Executable:
             The updates that an earlier run of the same step made already.
         """
         # the lock lets its owner in again, so that a kernel may look at a variable; threading.Condition asks so too
-        if self._lock._is_owned():
+        if is_held(self._lock):
             detail = "a signal handler or kernel runs what reads or writes the variables of a run that is not over"
             raise GraphError(detail, str(user_source() or ""))
         # nothing but a call in here: where a signal interrupts a comprehension written straight into a with,
@@ -172,7 +172,7 @@ class Executable:
 
     def plan(self, feeds: Sequence[Array]) -> Plan:
         """Return the plan of a run on arrays of these shapes and dtypes; their values are not looked at."""
-        with self._lock:
+        with unless_held(self._lock):
             return self._plan(feeds, True)
 
     def _plan(self, feeds: Sequence[Array], at_once: bool) -> Plan:

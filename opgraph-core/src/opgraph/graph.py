@@ -19,6 +19,7 @@ from opgraph.node import Constant, Key, Node, NodeLike, Placeholder, Update, abo
 from opgraph.op import Array
 from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, how_to_convert
+from opgraph.threads import unless_held
 from opgraph.variable import Slots, Variable, copies, in_one_call, write_all
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Graph:
     def read_values(self, variables: Sequence[Variable]) -> list[Array | None]:
         """Return copies of the values of `variables`, all of one moment; None for one that has none yet."""
         storages = [variable.storage for variable in variables]
-        with self.state_lock:
+        with unless_held(self.state_lock):
             return copies(storages)
 
     def write_values(self, values: Mapping[Variable, Array]) -> None:
@@ -158,7 +159,7 @@ class Graph:
         storages = [variable.storage for variable in values]
         arrays = [storage.array for storage in storages]
         given = list(values.values())
-        with self.state_lock:
+        with unless_held(self.state_lock):
             write_all(arrays, given)
             in_one_call(setattr, storages, itertools.repeat("initialized"), itertools.repeat(True))
 

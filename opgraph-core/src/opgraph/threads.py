@@ -8,7 +8,7 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from queue import SimpleQueue
 from typing import Any, TypeAlias, cast
 
@@ -52,10 +52,6 @@ def parallel_for(body: Callable[[int], object], n: int) -> None:
 
 def share_out(bodies: Sequence[Callable[[int], object]], n: int) -> None:
     """Call one of `bodies` with each index below `n`, each body in a thread of its own, the first in this one."""
-    if len(bodies) == 1:
-        for i in range(n):
-            bodies[0](i)
-        return
     tasks = iter(range(n))
 
     def share(body: Callable[[int], object]) -> None:
@@ -66,7 +62,12 @@ def share_out(bodies: Sequence[Callable[[int], object]], n: int) -> None:
             _consume(tasks)  # nobody begins another one
             raise
 
-    _spread([functools.partial(share, body) for body in bodies])
+    before = _local.threads
+    try:
+        _local.threads = 1  # for calls within calls, as helpers have it
+        _spread([functools.partial(share, body) for body in bodies])
+    finally:
+        _local.threads = before
 
 
 def run_blocks(workers: Sequence[Sequence[Sequence[Call]]], then: Sequence[Call] = ()) -> None:
@@ -93,18 +94,38 @@ def run_calls(calls: Iterable[Call]) -> None:
 
 
 @contextmanager
-def using_threads(n: int) -> Iterator[None]:
-    """Let `parallel_for` use `n` threads within a ``with``, and BLAS one."""
-    before = _local.threads
+def using_threads(n: int, lock: Any = None) -> Iterator[None]:
+    """Let `parallel_for` use `n` threads within a ``with``, and BLAS one.
+
+    Where this thread holds a `lock` meanwhile, it does so for all of them.
+    """
+    before = _local.threads, _local.locks
+    holder = threading.get_ident()
     try:
-        if not before:
+        _local.locks = (*before[1], lock)
+        if not before[0]:
             _local.threads = n
-            _blas.hold(threading.get_ident())
+            _blas.hold(holder)
         yield
     finally:
-        if not before:
-            _blas.release(threading.get_ident())
-            _local.threads = 0
+        # first what takes no call, in which a signal could interrupt
+        _local.threads, _local.locks = before
+        if not before[0]:
+            try:
+                _blas.release(holder)
+            except BaseException:
+                _blas.release(holder)
+                raise
+
+
+def is_held(lock: Any) -> bool:
+    """Whether this thread holds `lock`, or helps in a run whose thread does, and waits for it."""
+    return lock._is_owned() or lock in _local.locks
+
+
+def unless_held(lock: Any) -> AbstractContextManager[Any]:
+    """Return `lock` for a ``with``, or what locks nothing where the thread that this one helps holds it."""
+    return _NO_LOCK if lock in _local.locks else cast(AbstractContextManager[Any], lock)
 
 
 _consume = functools.partial(collections.deque[object], maxlen=0)
@@ -118,35 +139,42 @@ def _spread(shares: Sequence[Call], then: Sequence[Call] = ()) -> None:
     if len(shares) == 1:
         run_calls([shares[0], *then])
         return
+    n = len(shares) - 1
     waiting = iter(shares[1:])
     done: SimpleQueue[object] = SimpleQueue()
-    wake = [functools.partial(_pool.inbox.put, (waiting, done))] * _pool.grown_to(len(shares) - 1)
+    taken: list[object] = []
+    wake = [functools.partial(_pool.inbox.put, (waiting, done, _local.locks))] * _pool.grown_to(n)
+    drop = functools.partial(_consume, map(done.put, waiting))  # what no helper has begun
+    take = functools.partial(taken.extend, itertools.islice(iter(done.get, _NEVER), n))
     try:
-        run_calls([*wake, shares[0], *then])
+        # to wait is one of the calls: a signal that came before it could leave helpers at work behind
+        run_calls([*wake, shares[0], *then, drop, take])
     finally:
-        _consume(map(done.put, waiting))  # those that no helper has begun are dropped, in one call
-        _await(done, len(shares) - 1)
+        if len(taken) < n:
+            drop()
+            _await(done, taken, n)
+        for outcome in taken:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
 
-def _await(done: "SimpleQueue[object]", n: int) -> None:
-    """Take what `n` shares came to from `done`, and raise what one of them raised; a signal's exception waits, too."""
-    taken: list[Any] = []
+def _await(done: "SimpleQueue[object]", taken: list[object], n: int) -> None:
+    """Add to what was `taken` until `n` shares are over; an exception that a signal raises meanwhile is added, too."""
     while len(taken) < n:
         try:
             taken.extend(itertools.islice(iter(done.get, _NEVER), n - len(taken)))
         except BaseException as error:
-            done.put(error)
+            taken.append(error)
             n += 1
-    for outcome in taken:
-        if isinstance(outcome, BaseException):
-            raise outcome
 
 
 _NEVER = object()
+_NO_LOCK = nullcontext()
 
 
 class _Local(threading.local):
     threads = 0  # of the run that this thread works for; 0 outside of any
+    locks: tuple[Any, ...] = ()  # that are held for such runs
 
 
 class _Pool:
@@ -155,17 +183,20 @@ class _Pool:
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.helpers = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a signal handler may come back in
 
     def grown_to(self, n: int) -> int:
-        """Have at least `n` helpers, and return `n`."""
+        """Have at least `n` helpers, where the system has threads for them; return how many of `n` there are."""
         if self.helpers < n:
             with self.lock:
                 while self.helpers < n:
                     name = f"opgraph-{self.helpers}"
-                    threading.Thread(target=_help, args=(self.inbox,), name=name, daemon=True).start()
+                    try:
+                        threading.Thread(target=_help, args=(self.inbox,), name=name, daemon=True).start()
+                    except RuntimeError:  # who is there does all of the work
+                        break
                     self.helpers += 1
-        return n
+        return min(n, self.helpers)
 
 
 def _help(inbox: "SimpleQueue[Any]") -> None:
@@ -173,7 +204,7 @@ def _help(inbox: "SimpleQueue[Any]") -> None:
     _local.threads = 1
     np.seterr(all="ignore")  # as the thread has it that waits
     while True:
-        waiting, done = inbox.get()
+        waiting, done, _local.locks = inbox.get()
         for share in waiting:
             outcome = None
             try:
@@ -183,13 +214,14 @@ def _help(inbox: "SimpleQueue[Any]") -> None:
             done.put(outcome)
             break
         waiting = done = share = outcome = None  # a thread that waits keeps nothing alive
+        _local.locks = ()
 
 
 class _Blas:
     """The threads of the BLAS library that NumPy calls: one while somebody holds it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a signal handler may come back in
         self.holders: set[int] = set()
         self.before: list[tuple[Callable[[int], object], int]] = []
         self.libraries: list[tuple[Callable[[], int], Callable[[int], object]]] | None = None
@@ -206,9 +238,9 @@ class _Blas:
         with self.lock:
             self.holders.discard(thread)
             if not self.holders:
-                while self.before:
-                    set_threads, threads = self.before.pop()
+                for set_threads, threads in self.before:
                     set_threads(threads)
+                self.before.clear()  # when all is set, since a signal may interrupt
 
     def _set_to_one(self) -> None:
         if self.libraries is None:
@@ -254,7 +286,7 @@ def _after_fork() -> None:
     """Have a forked process, whose only thread is the one that forked, begin anew."""
     global _pool
     _pool = _Pool()
-    _blas.lock = threading.Lock()
+    _blas.lock = threading.RLock()
     _blas.holders.intersection_update({threading.get_ident()})
 
 

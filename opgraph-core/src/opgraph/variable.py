@@ -19,6 +19,7 @@ from opgraph.node import Node, NodeLike, describe, next_serial
 from opgraph.op import Array, Rng
 from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
+from opgraph.threads import unless_held
 
 
 class Storage:
@@ -113,7 +114,7 @@ class Variable(Node):
     @property
     def val(self) -> Array:
         """A copy of the present value."""
-        with self.graph.state_lock:
+        with unless_held(self.graph.state_lock):
             if not self.storage.initialized:
                 raise uninitialized([self.storage.label], self.source)
             return self.storage.array.copy()
@@ -127,7 +128,7 @@ class Variable(Node):
             Where it does not fit; the variable keeps what it had.
         """
         array = self._checked(value)
-        with self.graph.state_lock:
+        with unless_held(self.graph.state_lock):
             self.storage.array[...] = array
             self.storage.initialized = True
 
