@@ -9,7 +9,7 @@ import opgraph as og
 LARGE, SMALL = (784, 24, 792, 800), (7, 5, 6, 4)  # batch, inputs, hidden units, classes
 SMALLEST_VECTOR = 784 * 4  # bytes; there is no array in a large step that takes less, but for single numbers
 BUFFER = 8192 * 8  # bytes that NumPy itself may take in another thread, where no test makes its buffers smaller
-OBJECTS = 8192  # bytes, for the objects of Python that a step makes
+OBJECTS = 16384  # bytes, for the objects of Python that a step makes, and those of coverage that looks on
 VIEWS = 12288  # bytes, for views of a large feed, one for each block of what reads it
 
 
