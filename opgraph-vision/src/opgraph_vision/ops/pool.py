@@ -12,7 +12,7 @@ import opgraph as og
 from opgraph_vision.ops.sharing import over_images
 from opgraph_vision.ops.window import Grid, Padding, Pair, Size, Tap, as_pair, check_images, count_windows
 
-LEAST_WORK = 1 << 17  # elements of windows, which take about 100 µs; less is not worth the change of threads
+LEAST_SIZE = 100_000  # of what each call of NumPy works on: a part makes tens of calls, which cost 1 µs each
 
 
 class Pooling(og.Op):
@@ -42,7 +42,7 @@ class Pooling(og.Op):
 
     def over_images(self, fill: Callable[..., object], pooled: og.Array, *arrays: og.Array) -> None:
         """Call `fill` with the parts of `pooled`, which has the output's shape, and `arrays` that threads share."""
-        over_images(fill, pooled.size * math.prod(self.kernel_size) // LEAST_WORK, pooled, *arrays)
+        over_images(fill, pooled.size // LEAST_SIZE, pooled, *arrays)
 
     @property
     def is_disjoint(self) -> bool:
