@@ -184,6 +184,22 @@ def test_a_number_that_is_cast_has_that_dtype():
     assert f(np.ones(2, np.float32), 2.0).dtype == np.float64
 
 
+@pytest.mark.parametrize(
+    ("dtype", "fits", "number"),
+    [(np.int8, 100, 300), (np.uint8, 200, -1), (np.int32, 1, 1 << 40), (np.float16, 6e4, 7e4), (np.float32, 2, 1e300)],
+)
+def test_a_number_out_of_the_range_of_what_it_meets_is_refused_as_where_it_is_written(dtype, fits, number):
+    x = np.ones(3, dtype)
+    with pytest.raises(og.DtypeError, match="out of the range"):
+        og.constant(x) * number
+    traced = og.function(lambda x, scale: og.checkpoint(lambda y: y * scale)(x))
+    np.testing.assert_allclose(traced(x, fits), np.full(3, fits, dtype))
+    for _ in range(2):
+        with pytest.raises(og.DtypeError, match=f"argument scale of .* is out of the range of {x.dtype}"):
+            traced(x, number)
+    np.testing.assert_allclose(traced(x, fits), np.full(3, fits, dtype))
+
+
 def test_functions_of_a_number_alone_are_of_the_default_float():
     assert og.function(og.exp)(1.0).dtype == np.float32
     og.set_default_dtype(np.float64)
@@ -347,6 +363,18 @@ def test_methods_belong_to_their_objects():
     assert Scaled.doubled.cache_info()[:2] == (1, 1)
     assert one.doubled.__doc__ == "Double."
     assert Scaled.doubled.__name__ == "doubled"
+
+
+def test_methods_belong_to_objects_that_cannot_be_referred_to_weakly():
+    class Shifted(NamedTuple):
+        by: float
+
+        @og.function
+        def __call__(self, x):
+            return x + self.by
+
+    for by in (1.0, 2.0, 1.0, 3.0):
+        assert Shifted(by)(A[0]).tolist() == (A[0] + by).tolist()
 
 
 def test_an_object_is_freed_with_the_traces_of_its_methods():

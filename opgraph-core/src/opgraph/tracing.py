@@ -19,7 +19,7 @@ from opgraph.ambient import Ambient, ambient, get_ambient, get_default_graph
 from opgraph.autodiff import Unconnected, gradients
 from opgraph.build import as_node
 from opgraph.compiled import Recent
-from opgraph.convert import is_weak, natural_array, weak_dtype
+from opgraph.convert import cast_checked, is_weak, natural_array, weak_dtype
 from opgraph.errors import (
     ArgumentError,
     FeedError,
@@ -150,6 +150,11 @@ class Function:
                 if trace is None:
                     trace = self._traced(graph, runtime, args, kwargs, inputs)
                     self._kept.keep(graph, self._owner, signature, trace)
+        for at, dtype in trace.numbers:
+            try:
+                cast_checked(inputs[at].array, dtype)
+            except OpgraphError as error:
+                raise error.located(f"argument {self._paths(args)[at]} of {self._name}", source=user_source()) from None
         return trace.run(inputs, runtime)
 
     def cache_info(self) -> TraceInfo:
@@ -179,7 +184,8 @@ class Function:
         try:
             # in a context of its own, which no interrupt can leave in force
             nodes, results, tree = contextvars.copy_context().run(trace)
-            needed = set(ancestors(results)[0])
+            calls = ancestors(results)[0]
+            needed = set(calls)
             # what the function adds to a value is done, whether it returns that or not
             unneeded = [when for when in whens if when.call not in needed and when.graph is graph]
             more = list({when.identity: when for when in unneeded}.values())
@@ -193,7 +199,10 @@ class Function:
                     raise GraphError(f"{describe(variable)} is made in it, anew for each trace; make it before")
         except OpgraphError as error:
             raise self._while_traced(error, source) from error.__cause__
-        return _Trace(executable, [positions[p] for p in executable.placeholders], tree, len(results))
+        taken = [(call.inputs[0], call.specs[0].dtype) for call in calls if call.implicit]
+        numbers = [(positions[x], dtype) for x, dtype in taken if isinstance(x, WeakPlaceholder) and x in positions]
+        order = [positions[p] for p in executable.placeholders]
+        return _Trace(executable, order, list(dict.fromkeys(numbers)), tree, len(results))
 
     def _while_traced(self, error: OpgraphError, source: Source | None) -> OpgraphError:
         """Return `error` as one that came up while the function was traced."""
@@ -277,10 +286,22 @@ def _as_result(leaf: Any, graph: Graph) -> Node:
 
 @dataclass(frozen=True)
 class _Trace:
-    """What calling a function with nodes came to: what runs, on which of the inputs, and the tree of its results."""
+    """What calling a function with nodes came to.
+
+    Attributes
+    ----------
+    executable, order
+        What runs, and on which of the inputs.
+    numbers
+        Those of the inputs that are numbers of Python, by position, with each dtype that they took, which must be
+        able to represent them.
+    tree, results
+        That of the results, and how many these are.
+    """
 
     executable: Executable
     order: Sequence[int]
+    numbers: Sequence[tuple[int, np.dtype[Any]]]
     tree: Tree
     results: int
 
@@ -311,8 +332,7 @@ class _Kept:
         self._misses += 1
         recent: Recent[tuple[_Trace, object]] = graph.executables.setdefault(self, Recent())
         key = id(owner), signature
-        watch = None if owner is None else weakref.ref(owner, functools.partial(_forget, weakref.ref(recent), key))
-        recent.put(key, (trace, watch))
+        recent.put(key, (trace, _watched(owner, functools.partial(_forget, weakref.ref(recent), key))))
         recent.keep(TRACES_KEPT)
         self._all.add(recent)
 
@@ -325,6 +345,14 @@ class _Kept:
         self._hits = self._misses = 0
         for recent in list(self._all):
             recent.keep(0)
+
+
+def _watched(owner: object, call: Callable[[object], None]) -> object:
+    """Return what has `call` called when `owner` goes; or `owner`, to stay, where nothing can refer to it weakly."""
+    try:
+        return None if owner is None else weakref.ref(owner, call)
+    except TypeError:
+        return owner
 
 
 def _forget(recent: weakref.ref[Recent[Any]], key: Hashable, _: object) -> None:
