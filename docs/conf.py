@@ -58,6 +58,12 @@ def parameters(function):
     return inspect.signature(function).parameters.values()
 
 
+def leave_out_fields(app, what, name, thing, skip, options):
+    """Leave the fields of a named tuple to its docstring, which describes them."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
+
+
 def setup(app):
+    app.connect("autodoc-skip-member", leave_out_fields)
     app.connect("builder-inited", list_ops)
     app.connect("builder-inited", list_checks)
