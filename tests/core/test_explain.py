@@ -163,7 +163,7 @@ def test_repeated_values_are_read_once():
 
 def test_threads_share_only_what_is_worth_it():
     large, small = og.placeholder((1000, 1000)), og.placeholder((10, 10))
-    explanation = og.RunTime(threads=3).explain([og.exp(large), og.exp(small)])
+    explanation = og.RunTime(threads=3, tile=1 << 15).explain([og.exp(large), og.exp(small)])
     assert sorted((each.blocks, each.threads) for each in explanation.instructions) == [(1, 1), (32, 3)]
 
 

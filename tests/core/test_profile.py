@@ -152,7 +152,7 @@ def test_threads_share_blocks_and_their_time_is_that_of_the_instruction(tmp_path
 @pytest.mark.parametrize("threads", [1, 2])
 def test_variables_written_in_place_are_timed_and_right(threads, tmp_path):
     w, v = og.Variable(np.ones((700, 400)), name="w"), og.Variable(np.zeros(3), name="v")
-    rt = og.RunTime(threads=threads)
+    rt = og.RunTime(threads=threads, tile=1 << 15)
     step = rt.compile([], [], updates={w: w * 0.5 + 1.0, v: v + 1.0})
     with rt.profile() as profile:
         step()

@@ -8,7 +8,7 @@ from opgraph.spec import Spec
 
 Block = tuple[slice, ...]
 
-TILE = 1 << 15  # elements: several values of this size fit into a core's second-level cache
+TILE = 1 << 17  # elements: several values of this size fit into the last cache, and threads take turns in Python seldom
 
 
 def blocks_of(shape: Sequence[int], tile: int) -> list[Block]:
