@@ -19,8 +19,8 @@ from opgraph.node import Constant, Key, Node, NodeLike, Placeholder, Update, abo
 from opgraph.op import Array
 from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, how_to_convert
-from opgraph.threads import unless_held
-from opgraph.variable import Slots, Variable, copies, in_one_call, write_all
+from opgraph.threads import in_one_call, unless_held
+from opgraph.variable import Slots, Variable, copies, write_all
 
 if TYPE_CHECKING:
     import os

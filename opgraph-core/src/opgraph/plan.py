@@ -356,7 +356,7 @@ class Plan:
         Every value's array; ``None`` where a value lives within blocks alone, and where a feed, or a view of
         one, stands for the length of a run.
     passing
-        Those last ones.
+        Those last ones, and those that are returned.
     returned
         The fetched values that are made in the very memory that is handed out.
     staging
@@ -366,6 +366,15 @@ class Plan:
     nbytes
         What the buffers take, and the results whose memory may serve again.
     blueprint
+        How it was laid out.
+    lock
+        What whoever runs it holds.
+    proved
+        Whether a first run has shown that no kernel returns anything.
+    fetched
+        What was handed out last, of what is large, by the position of the fetch.
+    names
+        Returns the structure under the names of the graph that is run.
     """
 
     structure: Structure
@@ -385,11 +394,10 @@ class Plan:
     threads: int
     nbytes: int
     blueprint: Blueprint
-    lock: Any = None  # that whoever runs it holds
-    proved: bool = False  # that no kernel returns anything: a first run looks
-    # what was handed out last, of what is large, by the position of the fetch
+    lock: Any = None
+    proved: bool = False
     fetched: dict[int, list[Array]] = field(default_factory=dict)
-    names: Callable[[], Structure] | None = None  # of the graph that is run
+    names: Callable[[], Structure] | None = None
 
     def run(
         self,

@@ -89,8 +89,13 @@ def run_blocks(workers: Sequence[Sequence[Sequence[Call]]], then: Sequence[Call]
 
 def run_calls(calls: Iterable[Call]) -> None:
     """Call each of `calls`; where all are written in C, no signal handler runs in between."""
+    in_one_call(operator.call, calls)
+
+
+def in_one_call(function: Callable[..., Any], *arguments: Iterable[Any]) -> None:
+    """Call a function written in C on each group of arguments, with no signal handler in between."""
     # the handlers of signals run between bytecodes, and here there are none
-    _consume(map(operator.call, calls))
+    _consume(map(function, *arguments))
 
 
 @contextmanager

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
 import operator
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +18,7 @@ from opgraph.node import Node, NodeLike, describe, next_serial
 from opgraph.op import Array, Rng
 from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
-from opgraph.threads import unless_held
+from opgraph.threads import in_one_call, unless_held
 
 
 class Storage:
@@ -207,12 +206,6 @@ def owned_variable(spec: Spec, name: str | None, trainable: bool, source: Source
 def write_all(targets: Sequence[Array], values: Sequence[Array]) -> None:
     """Copy each of `values` into its target, interrupted by no signal."""
     in_one_call(operator.setitem, targets, itertools.repeat(...), values)
-
-
-def in_one_call(function: Callable[..., Any], *arguments: Iterable[Any]) -> None:
-    """Call a function written in C on each group of arguments, with no signal handler in between."""
-    # the handlers of signals run between bytecodes, and here there are none
-    collections.deque(map(function, *arguments), maxlen=0)
 
 
 def copies(storages: Sequence[Storage]) -> list[Array | None]:

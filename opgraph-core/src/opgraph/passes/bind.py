@@ -14,7 +14,7 @@ from opgraph.passes.blocks import TILE
 from opgraph.passes.buffers import Lifetimes, assign_buffers, find_lifetimes, find_reuse
 from opgraph.passes.calls import CallMaker, KernelChoice
 from opgraph.passes.commit import find_commits
-from opgraph.passes.fuse import alone, fuse
+from opgraph.passes.fuse import alone, computes, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
 from opgraph.passes.views import find_views, set_views
 from opgraph.plan import (
@@ -218,7 +218,7 @@ class _Binder:
         steps = self.structure.steps
         fusable = set()
         for at, step in enumerate(steps):
-            if step.run and step.outputs[0] not in self.owners:
+            if computes(step, self.owners):
                 kernel = self._kernel(step, [self.specs[v] for v in step.inputs], [self.specs[v] for v in step.outputs])
                 self.kernels[step.outputs[0]] = kernel
                 if kernel.blocks:

@@ -34,10 +34,11 @@ def fuse(
 
 def alone(structure: Structure, owners: Mapping[int, frozenset[int]]) -> list[Group]:
     """Return each step that computes something as a group of its own."""
-    return [Group((step,)) for step in structure.steps if _computes(step, owners)]
+    return [Group((step,)) for step in structure.steps if computes(step, owners)]
 
 
-def _computes(step: Step, owners: Mapping[int, object]) -> bool:
+def computes(step: Step, owners: Mapping[int, object]) -> bool:
+    """Whether `step` fills memory, and neither views some nor serves for its shape alone."""
     return step.run and step.outputs[0] not in owners
 
 
@@ -72,7 +73,7 @@ class _Fusion:
     def groups(self) -> list[Group]:
         for at in range(len(self.structure.steps) - 1, -1, -1):
             step = self.structure.steps[at]
-            if _computes(step, self.owners):
+            if computes(step, self.owners):
                 self._place(at, step)
             elif step.run:
                 self._look_through(step)
