@@ -24,6 +24,7 @@ STRUCTURAL = (
     "layout",
     "purity",
     "determinism",
+    "batch",
     "compiled",
     "stale",
     "recompute",
@@ -474,6 +475,21 @@ class ViewsMemoryInOrder(Columns, name="wrong.views_memory_in_order"):
     def view(self, ins):
         x = ins[0]
         return (x.ravel(order="K").reshape(x.shape)[:, :: self.step],)
+
+
+@wrong("batch", "of stacks of input 0")
+class ReversesTheStack(Scale, name="wrong.reverses_the_stack"):
+    """Multiply each element by `factor`."""
+
+    def batch(self, ins, batched):
+        return ReversedScale(self.factor)
+
+
+class ReversedScale(Scale, name="wrong.reversed_scale"):
+    """Multiply each element by `factor`, and put the last row first."""
+
+    def compute(self, ins, outs):
+        np.multiply(ins[0][::-1], self.factor, out=outs[0])
 
 
 @wrong("purity", "compute writes to input 0")

@@ -77,7 +77,7 @@ def test_a_view_keeps_its_owner_s_memory_alive():
     structure = lower([y], {}).structure
     specs = specialize(structure, [og.Spec(og.Shape(2, 3), np.dtype(np.float32))])
     by_name = {step.name: step.outputs[0] for step in structure.steps}
-    structure, owners, _ = find_views(structure, specs)
+    structure, owners, *_ = find_views(structure, specs, join=True)
     assert owners[by_name["reshape_1"]] == {by_name["exp"]}
     groups = alone(structure, owners)
     at = {group.steps[0].name: i for i, group in enumerate(groups)}

@@ -70,13 +70,12 @@ def test_a_value_with_its_gradients_is_one_group_and_a_sum():
     assert plan.copied == {}
 
 
-def test_a_chain_of_numbers_makes_one_call_for_each_op():
+def test_a_chain_of_numbers_makes_one_call_for_each_op_but_takes_all_slopes_at_once():
     x = y = og.placeholder((), np.float64)
     for _ in range(50):
         y = og.sin(y) * 1.01 + 0.1
     program = og.RunTime().compile([x], [y, og.grad(y, x)])
     program(0.5)
     plan = plan_of(program)
-    assert len(plan.groups) == 1
-    assert len(plan.calls) <= 6 * 50
+    assert len(plan.calls) <= 5 * 50 + 3
     assert plan.rebindings == []

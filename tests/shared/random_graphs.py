@@ -165,6 +165,26 @@ def there_and_back(g):
     )()
 
 
+def many(g):
+    """Several times the same of other values, some of which depend on others, and one of them."""
+    values = [g.pick() for _ in range(3)]
+    for _ in range(g.rng.integers(4, 9)):
+        values.append(og.tanh(g.choose(values) * g.choose(values)))
+    joined = og.stack(values) if g.rng.random() < 0.5 else og.concat([og.expand_dims(x, 0) for x in values])
+    return joined[int(g.rng.integers(len(values)))]
+
+
+def unrolled(g):
+    """A loop of some turns over rows, there and back."""
+    xs, weights, start = g.pick(), og.tanh(g.pick().T @ g.pick()), g.pick("row")
+    h, ends = og.expand_dims(start, 0), []
+    for t in range(g.rng.integers(4, 8)):
+        h = og.tanh(xs[t % 2 : t % 2 + 1] @ weights + h @ weights + start)
+        ends.append(og.reduce_sum(h @ weights, 0) if g.rng.random() < 0.9 else og.reduce_sum(h, 0))
+    total = sum(ends[1:], ends[0])
+    return og.reduce_sum(og.grad(og.reduce_sum(total), weights), 0) + total
+
+
 # what makes another matrix, and gives the same bits however it is done
 EXACT = [
     ("matrix", build)
@@ -194,6 +214,7 @@ EXACT = [
         there_and_back,
         there_and_back,
         checkpointed,
+        many,
     )
 ]
 
@@ -231,6 +252,7 @@ ROUNDED = [
             lambda g: g.pick()[0] * g.pick("row"),
             lambda g: og.log(og.reduce_sum(og.exp(g.pick()), 0)),
             lambda g: gradient(g, g.pick("row"), og.sin(g.any_value())),
+            unrolled,
         )
     ],
     *[

@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 from opgraph.collection import collection_paused
 from opgraph.errors import OpgraphError
 from opgraph.op import Elementwise, Kernel, Op, Specs
+from opgraph.passes.batch import batch
 from opgraph.passes.bind import Layout, bind
 from opgraph.passes.lower import SMALL_CONSTANT, Leaves, Lowered
 from opgraph.passes.specialize import specialize
@@ -251,6 +252,8 @@ class Compiled:
         layout = replace(self._settings.layout, commit=self._settings.layout.commit and at_once)
         with collection_paused():
             specs = specialize(structure, [Spec(Shape(shape), structure.specs[value].dtype) for shape, value in pairs])
+            if layout.batch:
+                structure, specs = batch(structure, specs)
             return bind(structure, specs, variables, self._choose_kernel, layout)
 
 

@@ -82,7 +82,11 @@ class Executable:
     @property
     def structure(self) -> Structure:
         """What is run, under the names and lines of this graph."""
-        return self._compiled.structure.named_by(self._names())
+        return self.named(self._compiled.structure)
+
+    def named(self, structure: Structure) -> Structure:
+        """Return what was made of the structure under the names and lines of this graph."""
+        return structure.named_by(self._names())
 
     @property
     def lengths(self) -> list[int]:

@@ -166,6 +166,22 @@ class Op:
         """
         return None
 
+    def batch(self, ins: Specs, batched: frozenset[int]) -> "Op | None":
+        """Return the op that does at once what this op does for each entry of stacks of inputs, or ``None``.
+
+        Asked when a program is bound to sizes, about small calls that do not depend on each other, such as those of a
+        loop that was unrolled. The inputs at the positions `batched` then have one more dimension in front, and so
+        must have all outputs, whose entries are what this op makes of the entries.
+
+        Parameters
+        ----------
+        ins
+            The inputs' specs without that dimension; all sizes are known.
+        batched
+            Not empty.
+        """
+        return None
+
     def flops(self, ins: Specs, outs: Specs) -> int:
         """Return about how many arithmetic operations `compute` takes, all sizes being known; for `RunTime.explain`.
 
@@ -255,6 +271,11 @@ class Elementwise(Op):
         # a long chain has one spec, not thousands
         same = shape is ins[0].shape and dtypes is ins[0].dtype
         return (ins[0] if same else Spec(shape, dtypes),) * (self.outputs + self.hidden)
+
+    def batch(self, ins: Specs, batched: frozenset[int]) -> Op | None:
+        """Return the op itself, where every stack has as many dimensions as the outputs have then."""
+        ndims = max(spec.ndims for spec in ins)
+        return self if all(ins[i].ndims == ndims for i in batched) else None
 
     def flops(self, ins: Specs, outs: Specs) -> int:
         """Return one for each element of an output, unless overridden."""

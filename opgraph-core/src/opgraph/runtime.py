@@ -95,9 +95,7 @@ class RunTime:
             passes=[GRAPH_PASSES[name] for name in GRAPH_PASSES if passes is None or name in passes],
             kernel_sets=kernel_sets,
             layout=Layout(
-                fuse=not check_finite and (passes is None or "fuse" in passes),
-                inplace=not check_finite and (passes is None or "inplace" in passes),
-                commit=not check_finite and (passes is None or "commit" in passes),
+                **{name: not check_finite and (passes is None or name in passes) for name in PLAN_PASSES},
                 tile=tile or TILE,
                 threads=threads or available_cores(),
             ),

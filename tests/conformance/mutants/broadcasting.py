@@ -169,3 +169,35 @@ class MatmulBatch(og.Op, name="mutants.matmul_batch"):
         yield og.Sample((rng.normal(size=(1, 3, 2)), rng.normal(size=(2, 4))), id="stack of one")
         yield og.Sample((rng.normal(size=(0, 3, 2)), rng.normal(size=(2, 4))), id="empty")
         yield og.Sample((rng.normal(size=(1, 3, 2)), rng.normal(size=(3, 4))), raises=og.ShapeError, id="inner")
+
+
+class ShiftUnaligned(og.Op, name="mutants.shift_unaligned"):
+    """Add one number to all of x: (n, m), () -> (n, m).
+
+    There, a stack of numbers was added to one x as it was, broadcast along a dimension of x and not along the stack.
+    """
+
+    caught_by = "batch"
+    source = "https://github.com/jax-ml/jax/issues/6096"
+    inputs = ("x", "shift")
+
+    def infer(self, ins):
+        x, shift = ins
+        return (og.Spec(og.broadcast_shapes(x.shape, shift.shape), x.dtype),)
+
+    def compute(self, ins, outs):
+        np.add(ins[0], ins[1], out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        (x, shift), (g,) = ins, cotangents
+        return (og.sum_to(g, x), og.sum_to(g, shift))
+
+    def batch(self, ins, batched):
+        return self
+
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(2, 3)), rng.normal(size=())), id="matrix")
+        yield og.Sample((rng.normal(size=(4, 1)), rng.normal(size=())), id="column")
+        yield og.Sample((rng.normal(size=(0, 3)), rng.normal(size=())), id="empty")
+        yield og.Sample((rng.normal(size=(2, 3)), rng.normal(size=4)), raises=og.ShapeError, id="sizes differ")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -159,6 +160,11 @@ class Stack(Op, name="core.stack"):
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
         np.stack(ins, axis=self.axis, out=outs[0])
+
+    def bind(self, ins: Arrays, outs: Arrays) -> Callable[[], object] | None:
+        axis = normalize_axis(self.axis, outs[0].ndim)
+        parts = tuple([np.expand_dims(x, axis) for x in ins])
+        return functools.partial(np.concatenate, parts, axis, outs[0])
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return unstack(cotangents[0], self.axis, len(ins))

@@ -53,6 +53,9 @@ class Matmul(Op, name="core.matmul"):
         x, y = ins
         return bound_product(x, y, outs[0])
 
+    def batch(self, ins: Specs, batched: frozenset[int]) -> Op | None:
+        return self if all(spec.ndims == 2 for spec in ins) else None
+
     def flops(self, ins: Specs, outs: Specs) -> int:
         return 2 * (outs[0].shape.size or 0) * (ins[0].shape[-1] or 0)
 

@@ -67,6 +67,11 @@ class Reduction(Op):
     def flops(self, ins: Specs, outs: Specs) -> int:
         return ins[0].shape.size or 0
 
+    def batch(self, ins: Specs, batched: frozenset[int]) -> Op | None:
+        (x,) = ins
+        axes = tuple([axis - x.ndims for axis in self.normal_axes(x)])
+        return type(self)(**{**self.attributes(), "axes": axes})
+
     def normal_axes(self, x: Spec | Node | Array) -> tuple[int, ...]:
         """Return the axes of `x` that go, counted from the front."""
         return normalize_axes(self.axes, len(x.shape))

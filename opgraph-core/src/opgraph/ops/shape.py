@@ -91,6 +91,9 @@ class Transpose(Op, name="core.transpose"):
         order = self._order(ins[0].ndim)
         return (transpose(cotangents[0], sorted(range(len(order)), key=order.__getitem__)),)
 
+    def batch(self, ins: Specs, batched: frozenset[int]) -> Op | None:
+        return Transpose((0, *[axis + 1 for axis in self._order(ins[0].ndims)]))
+
     def _order(self, ndims: int) -> tuple[int, ...]:
         if self.axes is None:
             return tuple(reversed(range(ndims)))

@@ -11,7 +11,7 @@ from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError, placing
 from opgraph.op import Array, Kernel
 from opgraph.passes.blocks import TILE
-from opgraph.passes.buffers import Lifetimes, assign_buffers, find_lifetimes, find_reuse
+from opgraph.passes.buffers import Lifetimes, assign_joined_buffers, find_lifetimes, find_reuse
 from opgraph.passes.calls import CallMaker, KernelChoice
 from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, computes, fuse
@@ -44,6 +44,8 @@ class Layout:
 
     Attributes
     ----------
+    batch
+        Compute at once what is computed many times over on small values.
     fuse
         Work on chains of steps block by block.
     inplace
@@ -56,6 +58,7 @@ class Layout:
         How many threads share the blocks.
     """
 
+    batch: bool = True
     fuse: bool = True
     inplace: bool = True
     commit: bool = True
@@ -104,7 +107,7 @@ class _Binder:
         choose: KernelChoice,
         layout: Layout,
     ) -> None:
-        self.structure, self.owners, self.offsets = find_views(structure, specs)
+        self.structure, self.owners, self.offsets, self.joined = find_views(structure, specs, layout.inplace)
         self.specs = specs
         self.choose = choose
         self.layout = layout
@@ -132,8 +135,9 @@ class _Binder:
         for value in returned:
             del lifetimes[value]
         outside = lifetimes.keys() | targets.keys() | returned
-        reuse = find_reuse(ordinary, self.specs, self.owners, lifetimes) if self.layout.inplace else {}
-        arena = assign_buffers({value: rounded(self.specs[value]) for value in lifetimes}, lifetimes, reuse)
+        fixed = frozenset().union(*self.joined.values())
+        reuse = find_reuse(ordinary, self.specs, self.owners, lifetimes, fixed) if self.layout.inplace else {}
+        arena = assign_joined_buffers(self.specs, lifetimes, reuse, self.joined.values())
         self._lay_out(arena, targets)
         staging = self._staging(targets)
         maker = CallMaker(
@@ -262,8 +266,11 @@ class _Binder:
             self.arrays[value] = read_only(array)
         for value in self.structure.keys:
             self.arrays[value] = np.empty(4, np.uint64)
+        for value, parts in self.joined.items():
+            if parts[0] in arena.offsets:
+                self.arrays[value] = read_only(array_over(memory, arena.offsets[parts[0]], self.specs[value]))
         for step in self.structure.steps:
-            if step.run and step.outputs[0] in self.owners:
+            if step.run and step.outputs[0] in self.owners and step.outputs[0] not in self.joined:
                 if self._lies_in(step.outputs[0], self.feeds):
                     self.feed_views.append((self._feed_view(step), step))
                 elif all(self.arrays[step.inputs[i]] is not None for i in step.reads()):

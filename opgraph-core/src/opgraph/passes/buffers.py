@@ -1,8 +1,10 @@
 """How long each value's memory is needed, which values take over that of others, and where all of it lies."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from opgraph.op import Elementwise
+from opgraph.passes.memory import ALIGNMENT, rounded
 from opgraph.plan import Arena, Group, Step, Structure
 from opgraph.spec import Spec
 
@@ -48,11 +50,14 @@ def find_local_lifetimes(group: Group, outside: Iterable[int]) -> Lifetimes:
     return lifetimes
 
 
-def find_reuse(groups: Sequence[Group], specs: Sequence[Spec], owners: Owners, lifetimes: Lifetimes) -> dict[int, int]:
+def find_reuse(
+    groups: Sequence[Group], specs: Sequence[Spec], owners: Owners, lifetimes: Lifetimes, fixed: Set[int]
+) -> dict[int, int]:
     """Return values that are written over one that dies in their group, with that one.
 
     Blocks lie alike in both, and whoever reads the old value in the group does so before, or in the very step
-    that writes, if its op promises to be right in place.
+    that writes, if its op promises to be right in place. Values that are `fixed` to a place of their own are
+    left alone.
     """
     reuse: dict[int, int] = {}
     for at, group in enumerate(groups):
@@ -64,11 +69,11 @@ def find_reuse(groups: Sequence[Group], specs: Sequence[Spec], owners: Owners, l
             for i in step.reads():
                 value = step.inputs[i]
                 shown.update(owners.get(value, ()))
-                if value in lifetimes and lifetimes[value][0] < at == lifetimes[value][1]:
+                if value in lifetimes and value not in fixed and lifetimes[value][0] < at == lifetimes[value][1]:
                     dying[value] = position
         for position, step in enumerate(group.steps):
             target = step.outputs[0]
-            if target in lifetimes:
+            if target in lifetimes and target not in fixed and specs[target].shape.size != 1:  # see find_local_reuse
                 donor = next(
                     (
                         value
@@ -86,11 +91,14 @@ def find_reuse(groups: Sequence[Group], specs: Sequence[Spec], owners: Owners, l
 
 
 def find_local_reuse(group: Group, specs: Sequence[Spec], lifetimes: Lifetimes) -> dict[int, int]:
-    """Return the values of `group` that a step may write over one that it is the last to read, with that one."""
+    """Return the values of `group` that a step may write over one that it is the last to read, with that one.
+
+    But for single elements: NumPy takes them to overlap, and copies first, which makes a call three times as long.
+    """
     reuse: dict[int, int] = {}
     for at, step in enumerate(group.steps):
         target = step.outputs[0]
-        if target in lifetimes and works_in_place(step):
+        if target in lifetimes and works_in_place(step) and specs[target].shape.size != 1:
             for value in step.inputs:
                 if value in lifetimes and lifetimes[value][1] == at and specs[value] == specs[target]:
                     reuse[target] = value
@@ -101,6 +109,26 @@ def find_local_reuse(group: Group, specs: Sequence[Spec], lifetimes: Lifetimes) 
 def works_in_place(step: Step) -> bool:
     """Whether the first output of `step` may lie where one of its inputs does."""
     return isinstance(step.op, Elementwise) and step.op.inplace and len(step.outputs) == 1
+
+
+def assign_joined_buffers(
+    specs: Sequence[Spec], lifetimes: Lifetimes, reuse: Mapping[int, int], joined: Iterable[Sequence[int]]
+) -> Arena:
+    """Return offsets as `assign_buffers` does, where some values lie one directly after the other."""
+    sizes = {value: rounded(specs[value]) for value in lifetimes}
+    merged = dict(lifetimes)
+    behind: dict[int, tuple[int, int]] = {}
+    for parts in joined:
+        if parts[0] not in lifetimes:
+            continue  # nobody reads them together
+        first, last = zip(*[merged.pop(part) for part in parts], strict=True)
+        merged[parts[0]] = min(first), max(last)
+        ends = list(itertools.accumulate(specs[part].nbytes or 0 for part in parts))
+        behind.update((part, (parts[0], end)) for part, end in zip(parts[1:], ends, strict=False))
+        sizes[parts[0]] = -(-ends[-1] // ALIGNMENT) * ALIGNMENT
+    arena = assign_buffers(sizes, merged, reuse)
+    offsets = {value: arena.offsets[head] + start for value, (head, start) in behind.items()}
+    return Arena({**arena.offsets, **offsets}, arena.nbytes)
 
 
 def assign_buffers(sizes: Mapping[int, int], lifetimes: Lifetimes, reuse: Mapping[int, int]) -> Arena:

@@ -12,7 +12,7 @@ from opgraph.errors import KernelError
 from opgraph.op import Array, Arrays, Kernel, Op, Specs
 from opgraph.passes.blocks import Block, blocks_of, part_of, spec_of_part
 from opgraph.passes.buffers import assign_buffers, find_local_lifetimes, find_local_reuse
-from opgraph.passes.memory import array_over, rounded, stand_in
+from opgraph.passes.memory import address, array_over, rounded, stand_in
 from opgraph.plan import Environment, Group, Rebinding, Run, Step, read_only
 from opgraph.spec import Spec, known_shape
 
@@ -180,6 +180,8 @@ class _Cut:
 
 def _bound(kernel: Kernel, ins: Sequence[Any], outs: Sequence[Any], rest: tuple[Arrays, ...]) -> Run:
     """Return a call of `kernel` with these arrays."""
+    if kernel.ufunc is not None:
+        ins = [_the_same(x, outs) for x in ins]
     if kernel.ufunc in (np.maximum, np.minimum):  # which want their outputs by keyword
         return functools.partial(kernel.ufunc, *ins, out=tuple(outs))
     if kernel.ufunc is not None:
@@ -189,6 +191,14 @@ def _bound(kernel: Kernel, ins: Sequence[Any], outs: Sequence[Any], rest: tuple[
         if call is not None:
             return call
     return functools.partial(kernel.run, tuple(ins), tuple(outs), *rest)
+
+
+def _the_same(x: Any, outs: Sequence[Any]) -> Any:
+    """Return that one of `outs` which has the memory of `x`: NumPy sees at once then that they overlap in order."""
+    for out in outs:
+        if (x.shape, x.strides, x.dtype) == (out.shape, out.strides, out.dtype) and address(x) == address(out):
+            return out
+    return x
 
 
 def _rebound(

@@ -31,3 +31,9 @@ def stand_in(spec: Spec) -> Array:
 def rounded(spec: Spec) -> int:
     """Return the bytes that a value takes in a block, at least one cache line."""
     return -(-max(spec.nbytes or 0, 1) // ALIGNMENT) * ALIGNMENT
+
+
+def address(array: Array) -> int:
+    """Return where the first element of an array lies."""
+    address: int = array.__array_interface__["data"][0]
+    return address

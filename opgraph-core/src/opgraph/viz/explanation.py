@@ -83,7 +83,7 @@ class Explanation(Report):
             plan_passes=tuple([name for name in PLAN_PASSES if getattr(layout, name)]),
             steps=lengths[-1],
             computed=sum(len(group.steps) for group in plan.groups),
-            instructions=instructions(plan, executable.structure),
+            instructions=instructions(plan, executable.named(plan.structure)),
             arena=arena,
             scratch=plan.nbytes - arena - staging,
             staging=staging,

@@ -42,7 +42,7 @@ class MeasuredPlan:
     """
 
     def __init__(self, number: int, executable: Executable, plan: Plan) -> None:
-        structure = executable.structure
+        structure = executable.named(plan.structure)
         self.number = number
         self.plan = weakref.ref(plan)
         self.instructions = instructions(plan, structure)

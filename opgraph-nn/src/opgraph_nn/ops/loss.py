@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,10 +29,8 @@ def _plain_sparse_loss(labels: og.Array, logits: og.Array) -> og.Arrays:
     return _plain_loss(np.eye(logits.shape[-1])[labels], logits)
 
 
-def _plain_sparse_gradient(g: og.Array, places: og.Array, probabilities: og.Array) -> og.Array:
-    marks = np.zeros(probabilities.shape)
-    np.put(marks, places, 1.0)
-    return g[..., None] * (probabilities - marks)
+def _plain_sparse_gradient(g: og.Array, labels: og.Array, probabilities: og.Array) -> og.Array:
+    return g[..., None] * (probabilities - np.eye(probabilities.shape[-1])[labels])
 
 
 class SoftmaxCrossEntropyLoss(og.Op, name="nn.softmax_cross_entropy_loss"):
@@ -156,31 +153,25 @@ class CrossEntropyGradient(og.Op, name="nn._cross_entropy_gradient"):
 class SparseSoftmaxCrossEntropyLoss(og.Op, name="nn.sparse_softmax_cross_entropy_loss"):
     """Compare the numbers of classes with the softmax of logits: (…), (…, K) -> (…), (…, K).
 
-    -log_softmax(logits) at the class of each example, and the softmax, which the gradient reads. A third,
-    hidden output says where in the flattened (…, K) the class of each example stands.
+    -log_softmax(logits) at the class of each example, and the softmax, which the gradient reads.
     """
 
     inputs = ("labels", "logits")
-    hidden = 1
     info = og.OpInfo(reference=_plain_sparse_loss)
 
     def infer(self, ins: og.Specs) -> og.Specs:
         labels, logits = ins
         check_floats(logits)
         shape = _examples(labels, logits)
-        return (
-            logits.with_shape(shape),
-            logits.with_shape((*shape, logits.shape[-1])),
-            og.Spec(shape, np.dtype(np.intp)),
-        )
+        return (logits.with_shape(shape), logits.with_shape((*shape, logits.shape[-1])))
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
         labels, logits = ins
-        return (reduced(logits, -1), logits.with_shape(logits.shape[-1:]), labels.with_dtype(np.intp))
+        places = labels.with_dtype(np.intp)
+        return (reduced(logits, -1), logits.with_shape(logits.shape[-1:]), places, places)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (labels, logits), (loss, probabilities, places), (column, ones, classes) = ins, outs, scratch
-        np.copyto(classes, labels, "unsafe")
+        (labels, logits), (loss, probabilities), (column, ones, places, classes) = ins, outs, scratch
         _fill_places(places, classes, labels, logits.shape[-1])
         np.maximum.reduce(logits, axis=-1, out=column, keepdims=True, initial=-np.inf)
         np.subtract(logits, column, probabilities)
@@ -191,9 +182,12 @@ class SparseSoftmaxCrossEntropyLoss(og.Op, name="nn.sparse_softmax_cross_entropy
         np.subtract(total, loss, loss)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
-        (_, probabilities, places), (g, h, _) = outs, cotangents
-        by_logits = None if g is None else og.apply(SparseCrossEntropyGradient(), g, places, probabilities)
+        (_, probabilities), (g, h) = outs, cotangents
+        by_logits = None if g is None else og.apply(SparseCrossEntropyGradient(), g, ins[0], probabilities)
         return (None, _with_softmax(by_logits, probabilities, h))
+
+    def batch(self, ins: og.Specs, batched: frozenset[int]) -> og.Op | None:
+        return self if len(batched) == len(ins) else None
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
@@ -211,44 +205,48 @@ class SparseSoftmaxCrossEntropyLoss(og.Op, name="nn.sparse_softmax_cross_entropy
 class SparseCrossEntropyGradient(og.Op, name="nn._sparse_cross_entropy_gradient"):
     """Return the cotangent of the logits from that of the loss: (…), (…), (…, K) -> (…, K).
 
-    g * probabilities, less g at those of its places, counted in the flattened result, that are the classes'.
+    g * probabilities, less g at the class of each example.
     """
 
-    inputs = ("g", "places", "probabilities")
+    inputs = ("g", "labels", "probabilities")
     info = og.OpInfo(reference=_plain_sparse_gradient, multilinear=(0,))
 
     def infer(self, ins: og.Specs) -> og.Specs:
-        g, places, probabilities = ins
+        g, labels, probabilities = ins
         check_floats(g, probabilities)
-        examples = _examples(places, probabilities)
+        examples = _examples(labels, probabilities)
         if not g.shape.compatible_with(examples):
-            raise og.ShapeError(f"g {g.shape} and places {examples} must have the same shape")
+            raise og.ShapeError(f"g {g.shape} and labels {examples} must have the same shape")
         return (probabilities,)
 
     def scratch(self, ins: og.Specs, outs: og.Specs) -> og.Specs:
-        return (ins[0],)
+        places = ins[1].with_dtype(np.intp)
+        return (ins[0], places, places)
 
     def compute(self, ins: og.Arrays, outs: og.Arrays, scratch: og.Arrays = ()) -> None:
-        (g, places, probabilities), (y,), (chosen,) = ins, outs, scratch
+        (g, labels, probabilities), (y,), (chosen, places, classes) = ins, outs, scratch
         if not y.size:
             return
+        _fill_places(places, classes, labels, y.shape[-1])
         np.multiply(probabilities, g[..., None], y)
         y.take(places, None, chosen, "clip")
         np.subtract(chosen, g, chosen)
         y.put(places, chosen, "clip")
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
-        (g, places, probabilities), (h,) = ins, cotangents
-        slope = og.apply(self, og.ones_like(g), places, probabilities)
+        (g, labels, probabilities), (h,) = ins, cotangents
+        slope = og.apply(self, og.ones_like(g), labels, probabilities)
         return (og.reduce_sum(h * slope, -1), None, h * og.expand_dims(g, -1))
+
+    def batch(self, ins: og.Specs, batched: frozenset[int]) -> og.Op | None:
+        return self if len(batched) == len(ins) else None
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterable[og.Sample]:
         def sample(*shape: int, **kwargs: Any) -> og.Sample:
             *examples, classes = shape
-            starts = np.arange(0, math.prod(shape), classes).reshape(examples)
-            places = starts + rng.integers(0, classes, examples)
-            return og.Sample((rng.normal(size=examples), places, rng.dirichlet(np.ones(classes), examples)), **kwargs)
+            labels = rng.integers(0, classes, examples)
+            return og.Sample((rng.normal(size=examples), labels, rng.dirichlet(np.ones(classes), examples)), **kwargs)
 
         yield sample(2, 3, id="rows")
         yield sample(4, id="vector")
@@ -283,10 +281,11 @@ def _examples(labels: og.Spec, logits: og.Spec) -> og.Shape:
 def _fill_places(places: og.Array, classes: og.Array, labels: og.Array, count: int) -> None:
     """Put into `places` where in the flattened (…, K) the class of each example stands, K being `count`.
 
-    `classes` are the `labels` in the dtype of `places`.
+    `classes` is work space of the dtype of `places`.
     """
     if not classes.size:
         return
+    np.copyto(classes, labels, "unsafe")
     # the places of the extremes are found faster than the extremes
     if classes.item(classes.argmin()) < 0 or classes.item(classes.argmax()) >= count:
         wrong = labels.min() if labels.min() < 0 else labels.max()

@@ -2,6 +2,7 @@
 
 from opgraph.testing.check import Check
 from opgraph.testing.checks.adjoint import Adjoint
+from opgraph.testing.checks.batch import Batch
 from opgraph.testing.checks.broadcast import Broadcast
 from opgraph.testing.checks.compiled import Compiled
 from opgraph.testing.checks.complex import Complex
@@ -38,6 +39,7 @@ OWN: tuple[type[Check], ...] = (
     Layout,
     Purity,
     Determinism,
+    Batch,
     Compiled,
     Stale,
     Recompute,
