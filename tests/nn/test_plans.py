@@ -65,7 +65,7 @@ def test_a_value_with_its_gradients_is_one_group_and_a_sum():
     program(*np.ones((3, 300_000), np.float32))
     plan = plan_of(program)
     assert [len(group.steps) for group in plan.groups] == [len(plan.groups[0].steps), 1]
-    assert len(plan.groups[0].steps) <= 28
+    assert len(plan.groups[0].steps) <= 29
     assert len(plan.returned) == 3  # the gradients are made where they are handed out
     assert plan.copied == {}
 

@@ -153,7 +153,7 @@ class Smooth(og.Elementwise):
 
 
 class Sigmoid(Smooth, name="nn.sigmoid"):
-    """Squeeze each element between 0 and 1: 1 / (1 + exp(-x)). Its derivative is y * (1 - y)."""
+    """Squeeze each element between 0 and 1: y = 1 / (1 + exp(-x)). Its derivative is y * (1 - y)."""
 
     info = og.OpInfo(reference=lambda x: 1 / (1 + np.exp(-x)))
     spaces = 1
@@ -167,8 +167,9 @@ class Sigmoid(Smooth, name="nn.sigmoid"):
         np.divide(one, power, y)
 
     def vjp(self, ins: og.Nodes, outs: og.Nodes, cotangents: og.Cotangents) -> og.Cotangents:
-        (y,), (g,) = outs, cotangents
-        return (g * (y * (1.0 - y)),)
+        (x,), (y,), (g,) = ins, outs, cotangents
+        # in float32, 1 - y has lost three digits of five at x = 7, and is 0 from 17 on
+        return (g * (y * sigmoid(-x)),)
 
     def read_by(self, reader: og.Op) -> Callable[..., og.Node] | None:
         return log_sigmoid if reader.name == "core.log" else None
