@@ -49,7 +49,7 @@ def test_what_reads_the_same_runs_together_and_what_lies_between_does_not_wait()
     found = program(u, v)
     np.testing.assert_allclose(found[0], u * v * (u * v).sum(), rtol=1e-14)
     np.testing.assert_array_equal(found[1], u - u * v)
-    assert grouped(program) == [["multiply"], ["reduce_sum"], ["multiply_1", "subtract"]]
+    assert grouped(program) == [["multiply", "reduce_sum"], ["multiply_1", "subtract"]]
 
 
 def test_a_value_that_a_view_shows_is_whole_before_the_view_is_read():
@@ -246,3 +246,82 @@ def test_memory_of_results_serves_again_though_one_of_them_is_kept():
     assert len(set(addresses[2:])) == 2
     assert (kept == 2.0).all()
     assert (result == 14.0).all()
+
+
+REDUCTIONS = {
+    "reduce_sum": np.sum,
+    "reduce_prod": np.prod,
+    "reduce_max": np.max,
+    "reduce_min": np.min,
+    "reduce_mean": np.mean,
+    "reduce_any": np.any,
+    "reduce_all": np.all,
+}
+
+
+@pytest.mark.parametrize("tile", [7, 30, 64, 1 << 17])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_what_is_reduced_block_by_block_is_what_numpy_makes_of_the_whole(name, tile, monkeypatch):
+    monkeypatch.setattr("opgraph.passes.calls.WORTH_SHARING", 0)
+    monkeypatch.setattr("opgraph.passes.fuse.REDUCES", 1)
+    values = np.random.default_rng(3).normal(size=(6, 5, 8)) * 0.5 + 1
+    x = og.placeholder((None, None, 8), np.float64)
+    y = og.tanh(x) * 1.5
+    expected = np.tanh(values) * 1.5
+    if name in ("reduce_any", "reduce_all"):
+        y, expected = y < 0.2, expected < 0.2
+    function = getattr(og, name)
+    axes = [None, 0, 1, 2, -1, (0, 1), (1, 2), (0, 2)]
+    fetches = [function(y, axis, keepdims) for axis in axes for keepdims in (False, True)]
+    found, shared = (og.RunTime(threads=threads, tile=tile).compile([x], [*fetches, y])(values) for threads in (1, 2))
+    wanted = [REDUCTIONS[name](expected, axis=axis, keepdims=keepdims) for axis in axes for keepdims in (False, True)]
+    for value, same, right in zip(found, shared, [*wanted, expected], strict=True):
+        assert (value.shape, value.dtype) == (right.shape, right.dtype)
+        np.testing.assert_allclose(value, right, rtol=1e-12)
+        assert value.tobytes() == same.tobytes()
+
+
+def test_a_value_that_is_only_summed_up_is_nowhere_in_memory():
+    x = og.placeholder((100_000,), np.float64)
+    program = og.RunTime(tile=1000, threads=1).compile([x], [og.reduce_sum(og.exp(x) * 2.0)])
+    np.testing.assert_allclose(program(np.zeros(100_000))[0], 200_000, rtol=1e-14)
+    assert grouped(program) == [["exp", "multiply", "reduce_sum"]]
+    assert plan_of(program).nbytes < 20_000
+
+
+def test_a_sum_that_its_own_group_would_need_is_there_before():
+    x = og.placeholder((4, 300), np.float64)
+    y = og.exp(x)
+    z = y / og.reduce_sum(y)
+    program = og.RunTime(tile=300, threads=1).compile([x], [z, og.reduce_max(z)])
+    values = np.random.default_rng(0).normal(size=(4, 300))
+    expected = np.exp(values) / np.exp(values).sum()
+    for found, right in zip(program(values), (expected, expected.max()), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-12)
+
+
+def test_nan_wins_in_every_block():
+    x = og.placeholder((1000,), np.float64)
+    values = np.arange(1000.0)
+    values[777] = np.nan
+    y = x * 1.5
+    found = og.RunTime(tile=100, threads=1).compile([x], [og.reduce_max(y), og.reduce_min(y), og.reduce_sum(y)])(values)
+    assert np.isnan(found).all()
+
+
+def test_what_is_reduced_and_handed_out_in_its_own_memory_is_both():
+    x = og.placeholder((1000, 200), np.float64)
+    y = og.exp(x)
+    program = og.RunTime(tile=10_000, threads=1).compile([x], [y, og.reduce_sum(y, 0), og.reduce_max(y)])
+    for scale in (1.0, 2.0):
+        values = np.random.default_rng(0).normal(size=(1000, 200)) * scale
+        whole, columns, largest = program(values)
+        np.testing.assert_array_equal(whole, np.exp(values))
+        np.testing.assert_allclose(columns, np.exp(values).sum(0), rtol=1e-12)
+        assert largest == np.exp(values).max()
+
+
+def test_narrow_floats_are_summed_in_wider_ones_all_the_same():
+    x = og.placeholder((70_000,), np.float16)
+    (found,) = og.RunTime(tile=1000, threads=1).compile([x], [og.reduce_sum(x * np.float16(0.5))])(np.ones(70_000))
+    assert found == np.float16(35_000)

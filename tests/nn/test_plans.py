@@ -58,14 +58,14 @@ def test_a_perceptron_s_step_is_a_product_or_a_group_for_each_thing_that_it_comp
     assert plan.nbytes < 4e6
 
 
-def test_a_value_with_its_gradients_is_one_group_and_a_sum():
+def test_a_value_with_its_gradients_is_one_group_that_sums_up_as_well():
     a, b, c = inputs = [og.placeholder((None,), name=name) for name in "abc"]
     y = og.reduce_sum(og.tanh(a * b + c) * nn.sigmoid(a - c) + og.exp(-og.square(b)))
     program = og.RunTime(threads=1).compile(inputs, [y, *og.grad(y, inputs)])
     program(*np.ones((3, 300_000), np.float32))
     plan = plan_of(program)
-    assert [len(group.steps) for group in plan.groups] == [len(plan.groups[0].steps), 1]
-    assert len(plan.groups[0].steps) <= 29
+    assert len(plan.groups) == 1
+    assert len(plan.groups[0].steps) <= 30
     assert len(plan.returned) == 3  # the gradients are made where they are handed out
     assert plan.copied == {}
 

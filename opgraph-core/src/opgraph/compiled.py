@@ -377,4 +377,5 @@ def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: S
         ufunc = op.ufunc if type(op).compute is Elementwise.compute else None
         return Kernel(op.compute, op.scratch(ins, outs), blocks=True, ufunc=ufunc)
     bind = None if type(op).bind is Op.bind else op.bind
-    return Kernel(op.compute, op.scratch(ins, outs), bind=bind)
+    scratch = op.scratch(ins, outs)
+    return Kernel(op.compute, scratch, bind=bind, combine=None if scratch else op.combine)

@@ -56,6 +56,9 @@ class Op:
         The names of the inputs; a last one that starts with ``*`` takes any number.
     hidden : int
         How many trailing outputs are residuals: not fetched, and without a cotangent.
+    combine : numpy.ufunc, optional
+        For an op that reduces its one input over `axes`, with the attributes `axes` and `keepdims` as NumPy has them:
+        what makes the output of those of parts of the input. The parts may then be reduced as they are made.
     info : OpInfo or None
         What the conformance kit may know beyond the samples.
     """
@@ -64,6 +67,7 @@ class Op:
     version: ClassVar[int] = 1
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     hidden: ClassVar[int] = 0
+    combine: ClassVar[np.ufunc | None] = None
     info: "ClassVar[OpInfo | None]" = None
 
     def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
@@ -353,6 +357,8 @@ class Kernel:
         What `run` calls with the inputs and outputs, and nothing else: it is then called directly.
     bind
         As ``Op.bind``.
+    combine
+        As ``Op.combine``; it is right then on a block, with ``keepdims``, and wants no work space.
     """
 
     run: Callable[..., Any]
@@ -360,6 +366,7 @@ class Kernel:
     blocks: bool = False
     ufunc: np.ufunc | None = None
     bind: Callable[[Arrays, Arrays], Callable[[], object] | None] | None = None
+    combine: np.ufunc | None = None
 
 
 def generator(key: Array) -> Rng:

@@ -130,6 +130,8 @@ class Accumulation(Reduction):
 class ReduceSum(Accumulation, name="core.reduce_sum"):
     """Sum over `axes`; the sum of nothing is 0. Integers stay in their dtype, booleans count."""
 
+    combine = np.add
+
     info = OpInfo(reference=numpy_reduction(np.sum), multilinear=(0,))
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
@@ -175,7 +177,7 @@ class ReduceProd(Accumulation, name="core.reduce_prod"):
     right with any number of zeros, in every order.
     """
 
-    ufunc = np.multiply
+    ufunc = combine = np.multiply
     info = OpInfo(reference=numpy_reduction(np.prod))
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
@@ -239,7 +241,7 @@ class Extreme(Reduction):
 class ReduceMax(Extreme, name="core.reduce_max"):
     """Take the greatest element over `axes`; NaN where there is one."""
 
-    ufunc = np.maximum
+    ufunc = combine = np.maximum
     least = False
     info = OpInfo(reference=numpy_reduction(np.max), tie_policy="split")
 
@@ -247,7 +249,7 @@ class ReduceMax(Extreme, name="core.reduce_max"):
 class ReduceMin(Extreme, name="core.reduce_min"):
     """Take the least element over `axes`; NaN where there is one."""
 
-    ufunc = np.minimum
+    ufunc = combine = np.minimum
     least = True
     info = OpInfo(reference=numpy_reduction(np.min), tie_policy="split")
 
@@ -406,14 +408,14 @@ class Quantifier(Reduction):
 class ReduceAny(Quantifier, name="core.reduce_any"):
     """Tell whether any element over `axes` is true; of nothing, none is."""
 
-    ufunc = np.logical_or
+    ufunc = combine = np.logical_or
     info = OpInfo(reference=numpy_reduction(np.any))
 
 
 class ReduceAll(Quantifier, name="core.reduce_all"):
     """Tell whether all elements over `axes` are true; of nothing, all are."""
 
-    ufunc = np.logical_and
+    ufunc = combine = np.logical_and
     info = OpInfo(reference=numpy_reduction(np.all))
 
 

@@ -12,7 +12,7 @@ from opgraph.errors import KernelError, OpgraphError, placing
 from opgraph.op import Array, Kernel
 from opgraph.passes.blocks import TILE
 from opgraph.passes.buffers import Lifetimes, assign_joined_buffers, find_lifetimes, find_reuse
-from opgraph.passes.calls import CallMaker, KernelChoice
+from opgraph.passes.calls import CallMaker, KernelChoice, is_reduction
 from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, computes, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
@@ -130,7 +130,8 @@ class _Binder:
         lifetimes = find_lifetimes(self.structure, [*ordinary, *last], self.owners)
         for value in targets:
             del lifetimes[value]
-        returned = self._returned(lifetimes)
+        reduced = {step.outputs[0] for group in groups for step in group.steps if is_reduction(step, group)}
+        returned = self._returned(lifetimes) - reduced
         self.passing |= returned
         for value in returned:
             del lifetimes[value]
@@ -163,6 +164,9 @@ class _Binder:
                 for block in work.blocks:
                     maker.append(calls, rebindings, work, block, memories[0])
                     makers += work.group.steps
+            for call, step in maker.combining(work):
+                calls.append(call)
+                makers.append(step)
         committing = works[len(ordinary) :]
         writers = memories if any(shared[len(ordinary) :]) else memories[:1]
         writes: list[list[list[Run]]] = [[] for _ in writers]
@@ -220,15 +224,17 @@ class _Binder:
     def _groups(self) -> list[Group]:
         """Choose a kernel for each step that computes something, and return which steps run together."""
         steps = self.structure.steps
-        fusable = set()
+        fusable, reducing = set(), set()
         for at, step in enumerate(steps):
             if computes(step, self.owners):
                 kernel = self._kernel(step, [self.specs[v] for v in step.inputs], [self.specs[v] for v in step.outputs])
                 self.kernels[step.outputs[0]] = kernel
                 if kernel.blocks:
                     fusable.add(at)
+                elif kernel.combine is not None:
+                    reducing.add(at)
         if self.layout.fuse:
-            return fuse(self.structure, self.specs, self.owners, fusable)
+            return fuse(self.structure, self.specs, self.owners, fusable, reducing)
         return alone(self.structure, self.owners)
 
     def _commits(self, groups: Sequence[Group]) -> dict[int, dict[int, int]]:

@@ -73,7 +73,9 @@ def find_reuse(
                     dying[value] = position
         for position, step in enumerate(group.steps):
             target = step.outputs[0]
-            if target in lifetimes and target not in fixed and specs[target].shape.size != 1:  # see find_local_reuse
+            if specs[target].shape != group.shape or group.shape.size == 1:  # see find_local_reuse
+                continue
+            if target in lifetimes and target not in fixed:
                 donor = next(
                     (
                         value

@@ -2,7 +2,8 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from opgraph.passes.blocks import Block, blocks_of, part_of, spec_of_part
 from opgraph.passes.buffers import assign_buffers, find_local_lifetimes, find_local_reuse
 from opgraph.passes.memory import address, array_over, rounded, stand_in
 from opgraph.plan import Environment, Group, Rebinding, Run, Step, read_only
-from opgraph.spec import Spec, known_shape
+from opgraph.spec import Spec, known_shape, normalize_axes
 
 KernelChoice: TypeAlias = Callable[[Op, Specs, Specs], Kernel]
 
@@ -29,12 +30,16 @@ class Work:
     ----------
     offsets
         In bytes, by value; the work space of the kernel at position `n` goes by ``-n - 1``.
+    parts
+        Of each value that the group reduces, what its blocks have given: one entry for each block, along the axes
+        that are cut. Where those stay, it is the value itself.
     """
 
     group: Group
     blocks: Sequence[Block]
     offsets: Mapping[int, int]
     nbytes: int
+    parts: Mapping[int, Array]
 
     @property
     def worth_sharing(self) -> bool:
@@ -91,7 +96,37 @@ class CallMaker:
                 lifetimes[-at - 1] = at, at
                 sizes[-at - 1] = max(sum(map(rounded, kernel.scratch)) for kernel in kernels)
         arena = assign_buffers(sizes, lifetimes, reuse)
-        return Work(group, blocks, arena.offsets, arena.nbytes)
+        parts = {s.outputs[0]: self._parts(s, blocks) for s in group.steps if is_reduction(s, group)}
+        return Work(group, blocks, arena.offsets, arena.nbytes, parts)
+
+    def combining(self, work: Work) -> Iterator[tuple[Run, Step]]:
+        """Yield the calls that follow the group's blocks, each with its step: they combine what the blocks gave."""
+        for step in work.group.steps:
+            if is_reduction(step, work.group):
+                (value,), parts = step.outputs, work.parts[step.outputs[0]]
+                out = self.writable[value]
+                if parts.size > out.size:
+                    op: Any = step.op
+                    reduce = self.kernels[value].combine.reduce  # type: ignore[union-attr]  # it has one
+                    yield (
+                        functools.partial(
+                            reduce, read_only(parts), axis=op.axes, dtype=out.dtype, out=out, keepdims=op.keepdims
+                        ),
+                        step,
+                    )
+
+    def _parts(self, step: Step, blocks: Sequence[Block]) -> Array:
+        """Return memory for what `step` makes of blocks."""
+        (value,) = step.outputs
+        (x,) = [self.specs[v].shape for v in step.inputs]
+        axes = _reduced_axes(step, len(x))
+        cut = len(blocks[0])
+        counts = [len({block[axis].start for block in blocks}) for axis in range(cut)] + [1] * (len(x) - cut)
+        shape = [
+            count if axis in axes else n for axis, (count, n) in enumerate(zip(counts, known_shape(x), strict=True))
+        ]
+        out = self.writable[value]
+        return out.reshape(shape) if math.prod(shape) == out.size else np.empty(shape, out.dtype)
 
     def append(self, calls: list[Run], rebindings: list[Rebinding], work: Work, block: Block, memory: Array) -> None:
         """Append the calls that make up a block to others, and how those are made that touch what comes with a run.
@@ -103,8 +138,9 @@ class CallMaker:
         """
         cut = _Cut(self, work, block, memory)
         for at, step in enumerate(work.group.steps):
-            outs = [cut.output(value) for value in step.outputs]
-            kernel = self._kernel(step, work.group, block)
+            reduces = is_reduction(step, work.group)
+            outs = [cut.reduced(step)] if reduces else [cut.output(value) for value in step.outputs]
+            kernel = self._reducing(step, work.group, block) if reduces else self._kernel(step, work.group, block)
             rest: tuple[Arrays, ...] = (cut.scratch(at, kernel.scratch),) if kernel.scratch else ()
             reads = step.reads()
             ins = [cut.input(v) if i in reads else cut.stand_in(v) for i, v in enumerate(step.inputs)]
@@ -116,6 +152,13 @@ class CallMaker:
                 calls.append(_unbound)
             else:
                 calls.append(_bound(kernel, ins, outs, rest))
+
+    def _reducing(self, step: Step, group: Group, block: Block) -> Kernel:
+        """Return the kernel that reduces a block, and keeps the dimensions."""
+        kept = type(step.op)(**{**step.op.attributes(), "keepdims": True})
+        x = self._spec(step.inputs[0], group, block)
+        (out,) = kept.infer((x,))
+        return self.choose(step.replaced_by(kept, step.inputs, step.outputs), [x], [out])
 
     def _kernel(self, step: Step, group: Group, block: Block) -> Kernel:
         """Return the kernel of `step` for a block."""
@@ -161,6 +204,19 @@ class _Cut:
             self.made[value] = self._cut(value, self.maker.arrays[value])
         return self.made[value]
 
+    def reduced(self, step: Step) -> Array:
+        """Return memory for what the block is reduced to."""
+        parts = self.work.parts[step.outputs[0]]
+        axes = _reduced_axes(step, parts.ndim)
+        # a block's number along an axis follows from where it begins: all but the last are alike
+        lengths = [r.stop - r.start for r in self.work.blocks[0]]
+        chosen = [
+            slice(r.start // n, r.start // n + 1) if axis in axes else r
+            for axis, (r, n) in enumerate(zip(self.block, lengths, strict=True))
+        ]
+        array: Array = parts[tuple(chosen)] if chosen else parts
+        return array
+
     def stand_in(self, value: int) -> Array:
         """Return an array without data for a step that reads its shape alone."""
         return stand_in(self.maker._spec(value, self.work.group, self.block))
@@ -176,6 +232,16 @@ class _Cut:
 
     def _cut(self, value: int, array: Array) -> Array:
         return array[self.part(value)] if self.block and array.ndim else array
+
+
+def is_reduction(step: Step, group: Group) -> bool:
+    """Whether `step` reduces what its group makes, block by block."""
+    return group.shape is not None and step.op.combine is not None
+
+
+def _reduced_axes(step: Step, ndims: int) -> tuple[int, ...]:
+    op: Any = step.op
+    return normalize_axes(op.axes, ndims)
 
 
 def _bound(kernel: Kernel, ins: Sequence[Any], outs: Sequence[Any], rest: tuple[Arrays, ...]) -> Run:

@@ -10,17 +10,22 @@ from opgraph.spec import Shape, Spec
 Need = tuple[float, "_Open | None"]
 
 SUMS_UP = 8  # times smaller than what it reads is what a step makes that may wait for it
+REDUCES = 64  # times smaller is what is made of the blocks of a group, part by part
 
 
 def fuse(
-    structure: Structure, specs: Sequence[Spec], owners: Mapping[int, frozenset[int]], fusable: Set[int]
+    structure: Structure,
+    specs: Sequence[Spec],
+    owners: Mapping[int, frozenset[int]],
+    fusable: Set[int],
+    reducing: Set[int],
 ) -> list[Group]:
     """Return the steps that compute something in groups, in an order in which they can run.
 
     A step joins the group that first needs what it makes, or else one of its shape that runs later, before
     anything needs what the step makes. So an intermediate value lives for the length of a block, and an operand is
-    read once for all that is done with it. What sums up a value of that shape runs after the group, so that
-    the value may be made there.
+    read once for all that is done with it. What reduces a value goes into the group that makes it; where it does
+    not work on blocks, it runs after a group of that shape, so that the value may be made there.
 
     Parameters
     ----------
@@ -28,8 +33,10 @@ def fuse(
         Of each value that is a view, those whose memory it may lie in.
     fusable
         The positions of the steps that may work on blocks; the others stand alone.
+    reducing
+        The positions of those that may reduce a value block by block.
     """
-    return _Fusion(structure, specs, owners, fusable).groups()
+    return _Fusion(structure, specs, owners, fusable, reducing).groups()
 
 
 def alone(structure: Structure, owners: Mapping[int, frozenset[int]]) -> list[Group]:
@@ -55,12 +62,19 @@ class _Fusion:
     """Goes through the steps from the last to the first, so that all that needs a value is placed before it."""
 
     def __init__(
-        self, structure: Structure, specs: Sequence[Spec], owners: Mapping[int, frozenset[int]], fusable: Set[int]
+        self,
+        structure: Structure,
+        specs: Sequence[Spec],
+        owners: Mapping[int, frozenset[int]],
+        fusable: Set[int],
+        reducing: Set[int],
     ) -> None:
         self.structure = structure
         self.specs = specs
         self.owners = owners
         self.fusable = fusable
+        self.reducing = reducing
+        self.waiting: dict[int, list[Step]] = {}  # for each value, what reduces it in the group that makes it
         self.opened: list[_Open] = []
         self.earliest = _Open(math.inf, None)  # of those opened, the one that runs first
         self.latest: dict[Shape, _Open] = {}  # of each shape, the group opened last, which runs first
@@ -74,7 +88,8 @@ class _Fusion:
         for at in range(len(self.structure.steps) - 1, -1, -1):
             step = self.structure.steps[at]
             if computes(step, self.owners):
-                self._place(at, step)
+                if not self._waits(at, step):
+                    self._place(at, step)
             elif step.run:
                 self._look_through(step)
         return [Group(tuple(reversed(g.steps)), g.shape) for g in sorted(self.opened, key=lambda g: g.time)]
@@ -89,9 +104,24 @@ class _Fusion:
                 self.earliest = group
             if shape is not None:
                 self.latest[shape] = group
+        for value in step.outputs:
+            group.steps += self.waiting.pop(value, ())
         group.steps.append(step)
         for i in step.reads():
             self._need(step.inputs[i], group.time, group)
+
+    def _waits(self, at: int, step: Step) -> bool:
+        """Whether `step` goes into the group that makes what it reduces, before anything needs what it makes."""
+        if at not in self.reducing or step.inputs[0] not in self.fusable_shapes:
+            return False
+        (value,), (made,) = step.inputs, step.outputs
+        time, _ = self.first_need.get(made, (math.inf, None))
+        dead = time == math.inf and made not in self.structure.results
+        if dead or REDUCES * (self.specs[made].nbytes or 0) > (self.specs[value].nbytes or 0):
+            return False
+        self._need(value, time, None)
+        self.waiting.setdefault(value, []).append(step)
+        return True
 
     def _group_for(self, step: Step, shape: Shape) -> _Open | None:
         """Return the open group that `step` joins, if any."""

@@ -228,7 +228,7 @@ class Silu(Smooth, name="nn.silu"):
         s = sigmoid(x)
         # 0 times infinity is NaN, 0 times this is 0
         bounded = og.clip(x, -_SATURATED, _SATURATED)
-        return (g * (s + bounded * (s * (1.0 - s))),)
+        return (g * (s + bounded * (s * sigmoid(-x))),)
 
 
 class Elu(og.Elementwise, name="nn.elu"):
