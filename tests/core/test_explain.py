@@ -55,7 +55,7 @@ def test_passes_say_how_many_steps_they_removed():
     assert of_all.steps == 2  # one exp, one sum
     assert sum(of_all.passes.values()) == 2 - 6
     assert list(of_all.passes) == ["simplify", "stabilize", "fold_constants", "eliminate_common", "prune"]
-    assert of_all.plan_passes == ("batch", "fuse", "inplace", "commit")
+    assert of_all.plan_passes == ("batch", "order", "fuse", "inplace", "commit")
     of_some = og.RunTime(threads=1, passes=("prune", "fuse")).explain(y)
     assert (of_some.calls, of_some.steps, of_some.passes, of_some.plan_passes) == (6, 6, {"prune": 0}, ("fuse",))
     assert of_some.computed == 4  # transposes are views

@@ -22,4 +22,4 @@ GRAPH_PASSES: Mapping[str, Callable[[Structure], Structure]] = {
     "prune": prune,
 }
 
-PLAN_PASSES = ("batch", "fuse", "inplace", "commit")
+PLAN_PASSES = ("batch", "order", "fuse", "inplace", "commit")

@@ -16,6 +16,7 @@ from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
 
 SMALL = 1 << 13  # bytes of what each of them makes
+READ = 1 << 16  # and of what each of them reads
 MOST = 64  # sets of like steps that are looked at
 
 
@@ -95,7 +96,7 @@ def _merge(at: Stacking, steps: list[Step]) -> None:
     ins = [at.specs[value] for value in steps[0].inputs]
     columns = list(zip(*[step.inputs for step in steps], strict=True))
     batched = frozenset(i for i, values in enumerate(columns) if len(set(values)) > 1)
-    if not batched:
+    if not batched or any((ins[i].nbytes or 0) > READ for i in batched):
         return
     larger = batch_op(steps[0], ins, batched)
     if larger is None:

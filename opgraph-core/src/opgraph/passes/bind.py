@@ -16,6 +16,7 @@ from opgraph.passes.calls import CallMaker, KernelChoice, is_reduction
 from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, computes, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
+from opgraph.passes.order import order
 from opgraph.passes.views import find_views, set_views
 from opgraph.plan import (
     Arena,
@@ -46,6 +47,8 @@ class Layout:
     ----------
     batch
         Compute at once what is computed many times over on small values.
+    order
+        Run early what takes no room in memory.
     fuse
         Work on chains of steps block by block.
     inplace
@@ -59,6 +62,7 @@ class Layout:
     """
 
     batch: bool = True
+    order: bool = True
     fuse: bool = True
     inplace: bool = True
     commit: bool = True
@@ -108,6 +112,8 @@ class _Binder:
         layout: Layout,
     ) -> None:
         self.structure, self.owners, self.offsets, self.joined = find_views(structure, specs, layout.inplace)
+        if layout.order:
+            self.structure = order(self.structure, specs, self.owners)
         self.specs = specs
         self.choose = choose
         self.layout = layout

@@ -9,6 +9,7 @@ from opgraph.spec import Shape, Spec
 
 Need = tuple[float, "_Open | None"]
 
+LOOKED_BACK = 4  # steps, to see what a step waits for
 SUMS_UP = 8  # times smaller than what it reads is what a step makes that may wait for it
 REDUCES = 64  # times smaller is what is made of the blocks of a group, part by part
 
@@ -129,14 +130,20 @@ class _Fusion:
         time = min(when for when, _ in needs)
         first = [group for when, group in needs if when == time]
         group = first[0] if len(set(map(id, first))) == 1 else None
+        # what is needed there would be kept till then otherwise; and what is needed elsewhere must not wait in vain
+        kept = sum(self.specs[v].nbytes or 0 for v in step.outputs)
         if group is None or group.shape != shape:
-            group = self.latest.get(shape)
+            group, kept = self.latest.get(shape), 0
             if group is None or group.time >= time:
                 return None
-        return group if self._pays(step, group) else None
+        # before the earliest of all groups nothing else runs
+        return group if group is self.earliest or self._waiting(step, group, LOOKED_BACK) <= kept else None
 
     def _time_for(self, at: int, step: Step) -> float:
-        """Return when a step runs that stands alone: in its place, or after a group that can make what it sums up."""
+        """Return when a step runs that stands alone: in its place, or after a group that can make what it sums up.
+
+        But nothing else may wait for that group.
+        """
         reads = step.reads()
         shape = self.fusable_shapes.get(step.inputs[reads[0]]) if len(reads) == 1 else None
         if shape is None or shape not in self.latest:
@@ -146,18 +153,23 @@ class _Fusion:
         before = min(self.first_need.get(v, (math.inf, None))[0] for v in step.outputs)
         time = after + 0.5 if before == math.inf else (after + before) / 2
         sums_up = SUMS_UP * size <= (self.specs[step.inputs[reads[0]]].nbytes or 0)
-        return time if sums_up and at < after < time < before else at
+        if not (sums_up and at < after < time < before):
+            return at
+        maker = self.structure.makers[step.inputs[reads[0]]]
+        return time if not self._waiting(maker, self.latest[shape], LOOKED_BACK) else at
 
-    def _pays(self, step: Step, group: _Open) -> bool:
-        """Whether less memory waits for the group, when the step runs in it, than when the step runs before."""
-        if group is self.earliest:
-            return True  # nothing runs in between
-        kept = sum(self.specs[v].nbytes or 0 for v in step.outputs)
-        waiting = {v for i in step.reads() for v in self.owners.get(step.inputs[i], (step.inputs[i],))}
-        for value in waiting - self.given:
-            if self.last_need.get(value, -1) < group.time and self.fusable_shapes.get(value) != group.shape:
-                kept -= self.specs[value].nbytes or 0
-        return kept >= 0
+    def _waiting(self, step: Step, group: _Open, depth: int) -> int:
+        """Return how many bytes wait for the group, if `step` runs in it, that nothing else keeps for so long."""
+        waiting = 0
+        for value in {v for i in step.reads() for v in self.owners.get(step.inputs[i], (step.inputs[i],))}:
+            if value in self.given or self.last_need.get(value, -1) >= group.time:
+                continue
+            nbytes = self.specs[value].nbytes or 0
+            if self.fusable_shapes.get(value) == group.shape:  # it may run there as well
+                before = self._waiting(self.structure.makers[value], group, depth - 1) if depth else 0
+                nbytes = min(nbytes, before)
+            waiting += nbytes
+        return waiting
 
     def _look_through(self, view: Step) -> None:
         """Need what a view shows when the view is needed; but no group may hold it back for its own blocks."""
