@@ -3,7 +3,7 @@ import pytest
 from structures import after, assert_passes_change_nothing, ops
 
 import opgraph as og
-from opgraph.ops.arithmetic import Add, Multiply
+from opgraph.ops.arithmetic import Add, Multiply, Subtract
 from opgraph.ops.complexes import Conj, Real
 from opgraph.ops.elementwise import Cast
 from opgraph.ops.like import BroadcastLike, EnsureShapeLike, ReshapeLike, SumTo
@@ -412,3 +412,39 @@ def test_negatives_are_subtracted_and_what_is_subtracted_added_without_a_change_
         ["add"],
         ["negative", "subtract"],
     ]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_broadcast_again_is_still_checked_against_the_last_shape(times):
+    x, like = og.placeholder((4,), np.float64), og.placeholder((None,), np.float64)
+    y = og.ones_like(x) if times == 1 else og.broadcast_like(og.reduce_sum(x), x)
+    y = og.broadcast_like(y, like)
+    for passes in (None, ("simplify",), ()):
+        runtime = og.RunTime(passes=passes)
+        assert runtime.run(y, {x: np.ones(4), like: np.ones(4)}).shape == (4,)
+        with pytest.raises(og.ShapeError, match="broadcast_like"):
+            runtime.run(y, {x: np.ones(4), like: np.ones(5)})
+
+
+def test_what_is_broadcast_on_its_way_to_a_shape_that_takes_it_is_broadcast_at_once():
+    s, x = og.placeholder(()), og.placeholder((None, 3))
+    rows = og.broadcast_like(s, og.reduce_sum(x, 0))
+    assert simplified(og.broadcast_like(rows, x)) == ["broadcast_like"]
+    assert simplified(og.broadcast_to(og.broadcast_to(s, (3,)), (2, 3))) == ["broadcast_to"]
+
+
+def test_negatives_of_narrower_integers_stay():
+    x, y = og.placeholder((2,), np.int64), og.placeholder((2,), np.int8)
+    formulas = [og.apply(Add(), x, -y), og.apply(Add(), -y, x), og.apply(Subtract(), x, -y)]
+    program = og.RunTime().compile([x, y], formulas)
+    # int8 has no 128, so that -128 is its own negative
+    assert [each.tolist() for each in program([0, 0], [-128, 1])] == [[-128, -1], [-128, -1], [128, 1]]
+
+
+def test_an_error_names_the_op_that_was_written_and_not_what_it_was_rewritten_to():
+    a, b = og.placeholder((None,)), og.placeholder((None,))
+    rt = og.RunTime()
+    for build, op in [(lambda: a + -b, "add"), (lambda: a - -b, "subtract"), (lambda: og.log(og.exp(a) + b), "add")]:
+        for _ in range(2):  # the second graph finds what the first one was compiled to
+            with pytest.raises(og.ShapeError, match=f"^{op}: "):
+                rt.run(build(), {a: np.ones(3), b: np.ones(4)})

@@ -5,6 +5,7 @@ import pytest
 from structures import after, ops
 
 import opgraph as og
+from opgraph.ops.arithmetic import Add, Subtract
 from opgraph.passes.stabilize import stabilize
 
 PLAIN = {"passes": ("simplify", "fold_constants", "eliminate_common", "prune")}
@@ -193,3 +194,28 @@ def test_a_rewrite_that_is_wrong_or_never_ends_is_named(wrong, message):
         og.RunTime().compile([x], [y])
     assert "y = og.exp(og.apply(Halved(wrong), x))" in str(caught.value)
     og.RunTime(passes=()).compile([x], [y])
+
+
+def test_formulas_of_mixed_dtypes_stay():
+    x, one = og.placeholder((None,), np.float32), og.constant(1.0, np.float64)
+    formulas = [
+        og.log(og.apply(Add(), one, x)),
+        og.log(og.apply(Add(), og.exp(x), og.exp(one))),
+        og.apply(Subtract(), og.exp(x), one),
+    ]
+    assert stabilized(*formulas) == ops(after(lambda structure: structure, *formulas))
+    values = np.array([0.5, 2.0], np.float32)
+    found = og.RunTime().compile([x], formulas)(values)
+    powers = np.exp(values).astype(np.float64)
+    expected = [np.log(1 + values.astype(np.float64)), np.log(powers + np.e), powers - 1]
+    for each, wanted in zip(found, expected, strict=True):
+        assert each.dtype == np.float64
+        np.testing.assert_allclose(each, wanted, rtol=1e-12)
+
+
+def test_what_flows_into_a_sum_of_exponentials_may_have_more_elements_than_it():
+    x, g = og.placeholder((None, 3), np.float64), og.placeholder((None,), np.float64)
+    powers = og.exp(x)
+    y = powers * og.expand_dims(g / og.reduce_sum(powers, 1), 1)
+    found = run(y, {x: np.zeros((1, 3)), g: np.arange(4.0)})
+    np.testing.assert_allclose(found, np.arange(4.0)[:, None] / 3 * np.ones((1, 3)), rtol=1e-12)

@@ -42,7 +42,7 @@ class Step:
     region
         Tells apart the steps that a gradient computes again by the function they belong to; 0 for all others.
     title, gradient_of
-        Those of the call.
+        Those of the call; where another op stands in the place of what was written, its title is what that was.
     origin
         Which step it was, or was made in the place of, when the graph was lowered.
     """
@@ -88,7 +88,7 @@ class Step:
             self.name,
             self.source,
             self.run,
-            self.title,
+            self.title if type(op) is type(self.op) else self.what,
             self.gradient_of,
             self.recomputes,
             self.region,
@@ -97,7 +97,8 @@ class Step:
 
     def named_by(self, other: "Step") -> "Step":
         """Return the step under the name and line of another graph's."""
-        return replace(self, name=other.name, source=other.source, title=other.title, gradient_of=other.gradient_of)
+        title = other.title if type(other.op) is type(self.op) else other.what
+        return replace(self, name=other.name, source=other.source, title=title, gradient_of=other.gradient_of)
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,10 @@ class Rewriting:
         self._labels[value] = "constant"
         return value
 
+    def of_one_dtype(self, *values: int) -> bool:
+        """Whether values have one dtype: calls that `opgraph.apply` makes may mix them."""
+        return len({self.specs[value].dtype for value in values}) == 1
+
     def is_filled(self, value: int, number: Any) -> bool:
         """Whether all elements of `value` are `number` in every run, to the bit: 0.0 is not -0.0."""
         array = self.constants.get(self.unviewed(value))

@@ -69,6 +69,8 @@ def minus_zero(step: Step, at: Rewriting) -> int | None:
 def of_negative(step: Step, at: Rewriting) -> int | None:
     """x + -y = -y + x = x - y, and x - -y = x + y; of NaN, the sign may be another one."""
     x, y = step.inputs
+    if not at.of_one_dtype(x, y):  # of what a narrow one cannot hold, the negative is another number
+        return None
     other = at.maker(y, "core.negative")
     if other is not None:
         return at.new(Subtract() if isinstance(step.op, Add) else Add(), x, other.inputs[0])
@@ -78,8 +80,7 @@ def of_negative(step: Step, at: Rewriting) -> int | None:
 
 def _without(step: Step, at: Rewriting, x: int, neutral: int, number: Any) -> int | None:
     """Return `x`, in the shape of the step's output, where the other operand is `number` everywhere."""
-    dtypes = {at.specs[value].dtype for value in (x, neutral, *step.outputs)}
-    if len(dtypes) > 1 or not at.is_filled(neutral, number):
+    if not at.of_one_dtype(x, neutral, *step.outputs) or not at.is_filled(neutral, number):
         return None
     if at.dims.fits(neutral, x):
         return x
@@ -179,7 +180,8 @@ def broadcast_twice(step: Step, at: Rewriting) -> int | None:
     """What is broadcast on its way to a broadcast is broadcast at once."""
     x, *like = step.inputs
     before = at.maker(x, "core.broadcast_like", "core.broadcast_to")
-    if before is None or not at.dims.fits(before.inputs[0], x):
+    wanted = like[0] if like else step.outputs[0]
+    if before is None or not at.dims.fits(before.inputs[0], x) or not at.dims.fits(x, wanted):
         return None
     return at.new(step.op, before.inputs[0], *like)
 

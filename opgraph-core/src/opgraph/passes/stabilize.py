@@ -46,7 +46,7 @@ def log_of_exp(step: Step, at: Rewriting) -> int | None:
 def log_of_sum(step: Step, at: Rewriting) -> int | None:
     """log(exp(x) + exp(y)) = logaddexp(x, y); log(1 + exp(x)) = logaddexp(x, 0); log(1 + x) = log1p(x)."""
     added = at.maker(step.inputs[0], "core.add")
-    if added is None or not _is_real(step, at):
+    if added is None or not _is_real(step, at) or not at.of_one_dtype(*added.inputs):
         return None
     x, y = added.inputs
     first, second = _exponent(x, at), _exponent(y, at)
@@ -72,6 +72,8 @@ def log1p_of_exp(step: Step, at: Rewriting) -> int | None:
 @RULES.of("core.subtract", "core.add")
 def exp_less_one(step: Step, at: Rewriting) -> int | None:
     """exp(x) - 1 = exp(x) + -1 = -1 + exp(x) = expm1(x)."""
+    if not at.of_one_dtype(*step.inputs):
+        return None
     one = 1 if step.op.name == "core.subtract" else -1
     pairs = [step.inputs] if one == 1 else [step.inputs, step.inputs[::-1]]
     for x, y in pairs:
@@ -99,7 +101,7 @@ def gradient_of_logsumexp(step: Step, at: Rewriting) -> int | None:
         g, total = divided.inputs
         summed = at.maker(total, "core.reduce_sum")
         level = None if summed is None or summed.inputs != (powers,) else _logsumexp(total, at)
-        if level is None:
+        if level is None or not at.dims.fits(g, total) or not at.of_one_dtype(g, total, powers, share):
             continue
         if not at.dims.same(g, total):
             g = at.new(BroadcastLike(), g, total)
