@@ -5,8 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_lock = threading.Lock()
-_holders: set[object] = set()
+_lock = threading.RLock()  # a signal handler may come back in
+_holders: set[int] = set()  # threads: what an interrupt may leave of one goes with its next pause
 _was_enabled = False
 
 
@@ -17,15 +17,19 @@ def collection_paused() -> Iterator[None]:
     A graph or plan of many thousand objects, none of them garbage, is looked through again and again while it
     is made, which takes as long as making it.
     """
-    holder = object()
+    holder = threading.get_ident()
     try:
         _hold(holder)
         yield
     finally:
-        _release(holder)
+        try:
+            _release(holder)
+        except BaseException:  # a signal may interrupt
+            _release(holder)
+            raise
 
 
-def _hold(holder: object) -> None:
+def _hold(holder: int) -> None:
     global _was_enabled
     with _lock:
         if not _holders:
@@ -34,8 +38,9 @@ def _hold(holder: object) -> None:
         gc.disable()
 
 
-def _release(holder: object) -> None:
+def _release(holder: int) -> None:
     with _lock:
-        _holders.discard(holder)
-        if not _holders and _was_enabled:
+        # enabled first: a signal handler that compiles something in between finds it as it was
+        if _was_enabled and _holders <= {holder}:
             gc.enable()
+        _holders.discard(holder)
