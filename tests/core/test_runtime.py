@@ -407,7 +407,7 @@ def test_plans_are_kept_per_shape_within_a_bound(monkeypatch):
     assert len(program._executable._plans) == 3
     monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 40_000)
     program(np.ones(4000))
-    assert list(program._executable._plans) == [(True, (4000,))]
+    assert program._executable._plans.keys() == [(True, (4000,))]
 
 
 def test_one_run_time_remembers_what_it_compiled_by_the_fetches():

@@ -14,6 +14,7 @@ import opgraph as og
 from opgraph.compiled import StructureKey
 from opgraph.passes import GRAPH_PASSES
 from opgraph.passes.lower import lower
+from opgraph.recent import Alive, Recent
 
 DATA = np.arange(6.0).reshape(2, 3)
 
@@ -387,7 +388,91 @@ def test_structures_are_bounded_in_bytes(monkeypatch):
         x = og.placeholder((30_000,), np.float64)
         rt.run(og.exp(og.exp(x) + float(i)), {x: np.zeros(30_000)})
         assert rt.cache_info().nbytes < 1_000_000
-    assert 1 <= rt.cache_info().structures < 10
+    assert 1 <= rt.cache_info().plans < 10
+
+
+def test_old_structures_go_where_they_take_half_of_the_bytes(monkeypatch):
+    monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 100_000)
+    rt = og.RunTime(passes=())
+    for i in range(10):
+        fetched(rt, lambda x, i=i: x * og.constant(np.full(3000, float(i)))[:3])()
+    assert rt.cache_info().structures == 1
+
+
+def sorted_columns(i, n):
+    """Return a program over about 1.6 MB for 200 rows."""
+    x = og.placeholder((None, 1000), np.float64)
+    return x, og.reduce_sum(og.tanh(og.sort(x, 0) * float(i)), 0), np.ones((n, 1000))
+
+
+def test_plans_of_functions_and_of_fetches_that_are_remembered_are_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 8 << 20)
+    rt = og.RunTime(threads=1)
+    traced = og.function(lambda x: og.reduce_sum(og.tanh(og.sort(x, 0) * 2.0), 0), runtime=rt)
+    remembered = [sorted_columns(i, 200) for i in range(10)]
+    for n, (x, y, data) in enumerate(remembered):
+        assert traced(np.ones((200 + n, 1000))).shape == rt.run(y, {x: data}).shape == (1000,)
+        assert rt.cache_info().nbytes <= 8 << 20
+    info = rt.cache_info()
+    assert (info.misses, info.plan_misses) == (20, 20)
+    assert 2 <= info.plans < 10
+    traced(np.ones((209, 1000)))
+    rt.run(remembered[-1][1], {remembered[-1][0]: remembered[-1][2]})
+    assert rt.cache_info().plan_misses == 20  # those that were used last are there
+    traced(np.ones((200, 1000)))
+    assert rt.cache_info().plan_misses == 21
+
+
+def test_a_plan_that_a_thread_runs_may_go_and_is_used_to_the_end(monkeypatch):
+    monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 1 << 20)
+    rt = og.RunTime(threads=1)
+    entered, leave = threading.Event(), threading.Event()
+
+    class Waits(og.Elementwise, name="test.waits"):
+        def compute(self, ins, outs):
+            entered.set()
+            assert leave.wait(60)
+            np.copyto(outs[0], ins[0])
+
+    x = og.placeholder((None, 3), np.float64)
+    slow, found = rt.compile([x], [og.apply(Waits(), x) * 2.0]), []
+    thread = threading.Thread(target=lambda: found.extend(slow(DATA)))
+    thread.start()
+    assert entered.wait(60)
+    for i in range(3):
+        y, z, data = sorted_columns(i, 200)
+        rt.run(z, {y: data})
+    assert rt.cache_info().plans == 1
+    leave.set()
+    thread.join()
+    np.testing.assert_array_equal(found[0], DATA * 2)
+
+
+class Kept:
+    """Something that may be referred to weakly."""
+
+
+def test_what_is_kept_may_change_while_it_is_looked_at():
+    alive, kept = Alive(), [Kept() for _ in range(5)]
+    for each in kept:
+        alive.add(each)
+    seen = []
+    for each in alive:
+        seen.append(each)
+        kept.append(Kept())
+        alive.add(kept[-1])
+        alive.add(kept[0])
+    assert len(seen) == 5
+    assert len(list(alive)) == 10
+    del seen, each, kept[2:]
+    assert list(alive) == kept
+    recent = Recent()
+    for i in range(5):
+        recent.put(i, i)
+    for i in recent.values():
+        recent.put(i + 10, i)
+        recent.pop(i)
+    assert recent.keys() == [10, 11, 12, 13, 14]
 
 
 def test_three_hundred_batch_sizes_take_bounded_memory(monkeypatch):
@@ -398,6 +483,8 @@ def test_three_hundred_batch_sizes_take_bounded_memory(monkeypatch):
     loss = og.reduce_mean(og.square(h))
     program = og.RunTime().compile([x], [loss], {w: w - 0.1 * og.grad(loss, w)})
     sizes = []
+    for n in range(1, 301):  # once before, since tables of Python's own grow at some time
+        program(np.ones((n, 50), np.float32))
     tracemalloc.start()
     try:
         for n in range(1, 301):

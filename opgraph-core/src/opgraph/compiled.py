@@ -6,14 +6,13 @@ constants, and the streams of random keys, which are handed to each run.
 
 from __future__ import annotations
 
-import collections
 import functools
 import itertools
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from opgraph.collection import collection_paused
 from opgraph.errors import OpgraphError
@@ -23,10 +22,11 @@ from opgraph.passes.bind import Layout, bind
 from opgraph.passes.lower import SMALL_CONSTANT, Leaves, Lowered
 from opgraph.passes.specialize import specialize
 from opgraph.plan import Plan, Structure
+from opgraph.recent import Alive, Recent
 from opgraph.spec import Shape, Spec
 from opgraph.stopwatch import Watcher
 
-PLAN_CACHE_BYTES = 1 << 30  # of the plans of one structure, and of all that a run time keeps beyond programs
+PLAN_CACHE_BYTES = 1 << 30  # of all structures and plans of a run time
 STRUCTURES_KEPT = 128  # by one run time
 STEP_BYTES = 1 << 10  # what the objects take, about, that stand for one step in a structure or a plan
 
@@ -34,8 +34,7 @@ KernelSet: TypeAlias = Mapping[str, Callable[..., Any]]
 # whether all variables take their new values when the run ends, and may be written in place; the shapes that are fed
 Signature: TypeAlias = tuple[Any, ...]
 
-_T = TypeVar("_T")
-_clock = itertools.count()
+_counting = threading.RLock()  # a signal handler may come back in
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Compiler:
         self.settings = settings
         self.derived: Recent[Any] = Recent()
         self._compiled: Recent[Compiled] = Recent()
-        self._alive: weakref.WeakSet[Compiled] = weakref.WeakSet()  # with those that programs alone hold
+        self._alive: Alive[Compiled] = Alive()  # with those that programs alone hold
         self._hits = self._misses = 0
 
     def compile(self, lowered: Lowered, key: StructureKey) -> Compiled:
@@ -115,8 +114,23 @@ class Compiler:
         """Let go of what was not asked for lately, where all together is too much."""
         self.derived.keep(STRUCTURES_KEPT)
         self._compiled.keep(STRUCTURES_KEPT)
-        taken = list(itertools.accumulate(compiled.nbytes for compiled in reversed(self._compiled.values())))
-        self._compiled.keep(max(1, sum(nbytes <= PLAN_CACHE_BYTES for nbytes in taken)))
+        structures = itertools.accumulate(compiled.structure_nbytes for compiled in reversed(self._compiled.values()))
+        self._compiled.keep(max(1, sum(nbytes <= PLAN_CACHE_BYTES // 2 for nbytes in structures)))
+        if sum(compiled.nbytes for compiled in self._alive) > PLAN_CACHE_BYTES:
+            self._drop_plans()
+
+    def _drop_plans(self) -> None:
+        """Let go of plans, whoever holds their structures, but for the one that was asked for last."""
+        # some more than must go: what is done here for all plans is not done again for the next one
+        excess = sum(compiled.nbytes for compiled in self._alive) - PLAN_CACHE_BYTES * 7 // 8
+        kept = [plans for compiled in self._alive for plans in compiled.all_plans()]
+        uses = [(used, plans, key) for plans in kept for used, key in plans.uses()]
+        for _, plans, key in sorted(uses, key=lambda use: use[0])[:-1]:
+            if excess <= 0:
+                break
+            before = plans.nbytes
+            plans.pop(key)
+            excess -= before - plans.nbytes
 
     def info(self) -> CacheInfo:
         """Return how much is kept, and how often it served."""
@@ -124,7 +138,7 @@ class Compiler:
         return CacheInfo(
             hits=self._hits,
             misses=self._misses,
-            structures=len(self._compiled.values()),
+            structures=len(self._compiled),
             plan_hits=sum(compiled.hits for compiled in alive),
             plan_misses=sum(compiled.misses for compiled in alive),
             plans=sum(len(plans) for compiled in alive for plans in compiled.all_plans()),
@@ -135,7 +149,7 @@ class Compiler:
         """Let go of all structures, and of the plans of those that programs hold; count from 0."""
         self.derived.keep(0)
         self._compiled.keep(0)
-        for compiled in list(self._alive):
+        for compiled in self._alive:
             compiled.clear()
         self._hits = self._misses = 0
 
@@ -154,8 +168,8 @@ class Compiled:
         For one run at a time: of all that share variables, or of this alone.
     read
         Which of the variables a run reads, by their positions.
-    plans
-        Those that take large constants as they take feeds, which any graph may run.
+    structure_nbytes
+        What the structure takes, about.
     hits, misses
         How many plans were there already when they were asked for, and how many were not.
     watches
@@ -173,7 +187,11 @@ class Compiled:
         self.lock: Any = lowered.variables[0].graph.state_lock if lowered.variables else threading.RLock()
         read = structure.read
         self.read = [at for at, value in enumerate(structure.variables) if value in read]
-        self.clear()
+        constants = sum(array.nbytes for array in structure.constants.values())
+        self.structure_nbytes = constants + STEP_BYTES * len(structure.steps)
+        self.hits = self.misses = 0
+        self._plans = Plans()  # which take large constants as they take feeds: any graph may run them
+        self._own_plans: Alive[Plans] = Alive()  # over the constants of the graph that had the structure compiled
         self._constants = [weakref.ref(array) for array in lowered.constants]
         self.watches: Sequence[object] = ()
         self._settings = settings
@@ -182,40 +200,36 @@ class Compiled:
     @property
     def nbytes(self) -> int:
         """What the structure and the plans take, about."""
-        constants = sum(array.nbytes for array in self.structure.constants.values())
-        return constants + STEP_BYTES * len(self.structure.steps) + sum(plans.nbytes for plans in self.all_plans())
+        return self.structure_nbytes + sum(plans.nbytes for plans in self.all_plans())
 
     def clear(self) -> None:
         """Let go of all plans, and count from 0."""
-        self.plans = Plans()
-        # over the constants of the graph that had the structure compiled, by what runs it, with which they go
-        self._own_plans: weakref.WeakKeyDictionary[object, Plans] = weakref.WeakKeyDictionary()
+        for plans in self.all_plans():
+            plans.keep(0)
         self.hits = self.misses = 0
 
     def all_plans(self) -> list[Plans]:
         """Return all plans that are kept."""
-        return [self.plans, *self._own_plans.values()]
+        return [self._plans, *self._own_plans]
 
-    def plans_for(self, owner: object, leaves: Leaves) -> Plans:
-        """Return the plans for `owner`, which runs a graph with these leaves; the caller holds the lock.
+    def plans_for(self, leaves: Leaves) -> Plans:
+        """Return the plans for who runs a graph with these leaves.
 
         Large constants are bound for the graph that had the structure compiled, since that saves handing them to each
-        run. Who finds the structure compiled already may be a graph that is built anew in every step.
+        run; such plans go with who runs it. Who finds the structure compiled already may be a graph that is built
+        anew in every step.
         """
         firsts = [ref() for ref in self._constants]
         if not firsts or any(mine is not first for mine, first in zip(leaves.constants, firsts, strict=True)):
-            return self.plans
-        own = self._own_plans
-        if owner not in own:
-            own[owner] = Plans()
-        return own[owner]
+            return self._plans
+        own = Plans()
+        self._own_plans.add(own)
+        return own
 
     def known_plan(self, plans: Plans, signature: Signature) -> Plan | None:
         """Return the plan for these shapes, None where there is none; the caller holds the lock."""
         plan = plans.get(signature)
-        if plan is not None:
-            self.hits += 1
-            plans.move_to_end(signature)
+        self.hits += plan is not None
         return plan
 
     def new_plan(self, plans: Plans, signature: Signature, leaves: Leaves, named: Callable[[], Structure]) -> Plan:
@@ -232,14 +246,14 @@ class Compiled:
             Returns the structure under the graph's names, for messages.
         """
         self.misses += 1
-        holding = plans is not self.plans
+        holding = plans is not self._plans
         try:
             plan = self._bound(self.structure, signature, leaves, holding)
         except OpgraphError:
             # names are put in now that a message wants them, since that takes time in a large graph
             plan = self._bound(named(), signature, leaves, holding)
         plan.lock = self.lock
-        plans.add(signature, plan)
+        plans.put(signature, plan)
         return plan
 
     def _bound(self, structure: Structure, signature: Signature, leaves: Leaves, holding: bool) -> Plan:
@@ -257,8 +271,8 @@ class Compiled:
             return bind(structure, specs, variables, self._choose_kernel, layout)
 
 
-class Plans(collections.OrderedDict[Hashable, Plan]):
-    """Plans by the shapes of what is fed, those that were used last at the end.
+class Plans(Recent[Plan]):
+    """Plans by the shapes of what is fed.
 
     Attributes
     ----------
@@ -266,14 +280,26 @@ class Plans(collections.OrderedDict[Hashable, Plan]):
         What they take, about.
     """
 
-    nbytes = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.nbytes = 0
 
-    def add(self, signature: Hashable, plan: Plan) -> None:
-        """Add a plan, and let go of old ones where all together take too much."""
-        self[signature] = plan
-        self.nbytes += _nbytes(plan)
-        while len(self) > 1 and self.nbytes > PLAN_CACHE_BYTES:
-            self.nbytes -= _nbytes(self.popitem(last=False)[1])
+    def put(self, key: Hashable, value: Plan) -> None:
+        """Keep a plan."""
+        self.pop(key)
+        super().put(key, value)
+        self._count(_nbytes(value))
+
+    def pop(self, key: Hashable) -> Plan | None:
+        """Let go of a plan."""
+        plan = super().pop(key)
+        if plan is not None:
+            self._count(-_nbytes(plan))
+        return plan
+
+    def _count(self, nbytes: int) -> None:
+        with _counting:
+            self.nbytes += nbytes
 
 
 def _nbytes(plan: Plan) -> int:
@@ -326,45 +352,6 @@ def _forget(kept: weakref.ref[Recent[Any]], key: StructureKey, _: object) -> Non
     recent = kept()
     if recent is not None:
         recent.pop(key)
-
-
-class Recent(Generic[_T]):
-    """Values by key, with the order in which they were last asked for.
-
-    Threads, signal handlers and the garbage collector may use it at once: each change is one of a dictionary.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[Hashable, tuple[list[int], _T]] = {}
-
-    def get(self, key: Hashable) -> _T | None:
-        """Return the value for `key`, None where there is none."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        entry[0][0] = next(_clock)
-        return entry[1]
-
-    def put(self, key: Hashable, value: _T) -> None:
-        """Keep a value."""
-        self._entries[key] = [next(_clock)], value
-
-    def pop(self, key: Hashable) -> None:
-        """Let go of the value for `key`."""
-        self._entries.pop(key, None)
-
-    def keep(self, n: int) -> None:
-        """Let go of all but `n` values."""
-        for key, _ in self._sorted()[: max(len(self._entries) - n, 0)]:
-            self.pop(key)
-
-    def values(self) -> list[_T]:
-        """Return the values, that last which was asked for last."""
-        return [value for _, (_, value) in self._sorted()]
-
-    def _sorted(self) -> list[tuple[Hashable, tuple[list[int], _T]]]:
-        # a copy is made at once, where the collector could change what is iterated over
-        return sorted(self._entries.copy().items(), key=lambda item: item[1][0])
 
 
 def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: Specs) -> Kernel:

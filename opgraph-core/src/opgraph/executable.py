@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from opgraph.compiled import Compiled, Compiler, Plans, Settings, StructureKey
+from opgraph.compiled import Compiled, Compiler, Settings, StructureKey
 from opgraph.convert import to_array
 from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
 from opgraph.graph import Graph
@@ -56,6 +56,7 @@ class Executable:
         self._firing = [weakref.ref(call) for call in leaves.firing]
         self._leaves = replace(leaves, firing=())  # which would keep the graph alive
         self._compiled = compiled
+        self._plans = compiled.plans_for(leaves)
         self._compiler = compiler
         self._names = names
         self._storages = [v.storage for v in self.variables]
@@ -182,16 +183,11 @@ class Executable:
     def _plan(self, feeds: Sequence[Array], at_once: bool) -> Plan:
         """Return the plan for the feeds' shapes; the caller holds the lock."""
         signature = (at_once, *[array.shape for array in feeds])
-        plans = self._compiled.plans_for(self, self._leaves)
-        plan = self._compiled.known_plan(plans, signature)
+        plan = self._compiled.known_plan(self._plans, signature)
         if plan is None:
-            plan = self._compiled.new_plan(plans, signature, self._leaves, lambda: self.structure)
+            plan = self._compiled.new_plan(self._plans, signature, self._leaves, lambda: self.structure)
             self._compiler.make_room()
         return plan
-
-    @property
-    def _plans(self) -> Plans:
-        return self._compiled.plans_for(self, self._leaves)
 
 
 def commit(

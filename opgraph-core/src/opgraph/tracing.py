@@ -18,7 +18,6 @@ import numpy as np
 from opgraph.ambient import Ambient, ambient, get_ambient, get_default_graph
 from opgraph.autodiff import Unconnected, gradients
 from opgraph.build import as_node
-from opgraph.compiled import Recent
 from opgraph.convert import cast_checked, is_weak, natural_array, weak_dtype
 from opgraph.errors import (
     ArgumentError,
@@ -35,6 +34,7 @@ from opgraph.graph import Graph
 from opgraph.node import Node, Placeholder, WeakPlaceholder, above, describe, next_serial
 from opgraph.op import Array, type_and_bits
 from opgraph.passes.lower import ancestors
+from opgraph.recent import Alive, Recent
 from opgraph.runtime import RunTime
 from opgraph.signatures import guarded, wrong_call
 from opgraph.spec import Shape, Spec, get_default_dtype
@@ -316,7 +316,7 @@ class _Kept:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._hits = self._misses = 0
-        self._all: weakref.WeakSet[Recent[tuple[_Trace, object]]] = weakref.WeakSet()
+        self._all: Alive[Recent[tuple[_Trace, object]]] = Alive()
 
     def trace(self, graph: Graph, owner: object, signature: Hashable) -> _Trace | None:
         """Return the trace for a signature, of the method of `owner` where that is not None."""
@@ -338,12 +338,12 @@ class _Kept:
 
     def info(self) -> TraceInfo:
         """Return how much is kept, and how often it served."""
-        return TraceInfo(self._hits, self._misses, TRACES_KEPT, sum(len(recent.values()) for recent in self._all))
+        return TraceInfo(self._hits, self._misses, TRACES_KEPT, sum(map(len, self._all)))
 
     def clear(self) -> None:
         """Let go of all traces, and count from 0."""
         self._hits = self._misses = 0
-        for recent in list(self._all):
+        for recent in self._all:
             recent.keep(0)
 
 
