@@ -3,6 +3,7 @@
 import gc
 import threading
 import weakref
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -200,6 +201,38 @@ def test_a_number_out_of_the_range_of_what_it_meets_is_refused_as_where_it_is_wr
     np.testing.assert_allclose(traced(x, fits), np.full(3, fits, dtype))
 
 
+@pytest.mark.parametrize("returned", [True, False])
+def test_a_number_out_of_range_is_refused_in_updates_too(graph, returned):
+    v = og.Variable(np.int8(0), dtype=np.int8, name="v")
+
+    @og.function
+    def f(x, n):
+        y = x * 1.0
+        graph.add_update(v, v + n, when=y)
+        return y if returned else x
+
+    f(A, 3)
+    with pytest.raises(og.DtypeError, match=r"argument n of f: 300 is out of the range of int8"):
+        f(A, 300)
+    assert v.val == 3
+
+
+def test_what_is_computed_of_numbers_is_refused_where_it_is_out_of_the_range_of_what_it_meets():
+    @og.function
+    def f(x, n):
+        return x + n * 2
+
+    x = np.ones(2, np.int8)
+    for _ in range(2):
+        assert f(x, 50).tolist() == [101, 101]
+        with pytest.raises(og.DtypeError, match=r"multiply .* in f: 200 is out of the range of int8\n.*x \+ n \* 2"):
+            f(x, 100)
+    assert f(np.ones(2), 100).tolist() == [201.0, 201.0]
+    scaled = og.function(lambda x, n: x * (n**2))
+    with pytest.raises(og.DtypeError, match="out of the range of float16"):
+        scaled(np.ones(2, np.float16), 300.0)
+
+
 def test_functions_of_a_number_alone_are_of_the_default_float():
     assert og.function(og.exp)(1.0).dtype == np.float32
     og.set_default_dtype(np.float64)
@@ -225,11 +258,52 @@ def test_keyword_arguments_are_values():
     assert counted.calls == 3
 
 
-@pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (0.0, -0.0)])
+@dataclass(frozen=True)
+class Settings:
+    n: object
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Something hashable that holds what is not."""
+
+    n: list = field(hash=False)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, True),
+        (1, 1.0),
+        (0.0, -0.0),
+        (np.float64(2.0), 2.0),
+        (np.float32(0.0), np.float32(-0.0)),
+        ((2.0,), (np.float64(2.0),)),
+        (Settings(2), Settings(2.0)),
+        (Settings((0.0,)), Settings((-0.0,))),
+        (frozenset([1]), frozenset([1.0])),
+        (Listed([1]), Listed([2])),
+    ],
+)
 def test_keyword_arguments_differ_by_type_and_bits(one, other):
-    f = og.function(lambda x, *, s: x + np.array([str(s) == str(one)]))
+    f = og.function(lambda x, *, s: x + np.array([repr(s) == repr(one)]))
     assert f(A[0], s=one).tolist() == [1, 2, 3]
     assert f(A[0], s=other).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("make", [lambda: 2.0, lambda: np.float64("nan"), lambda: Settings((float("nan"), 1))])
+def test_keyword_arguments_of_the_same_type_and_bits_are_the_same(make):
+    f = og.function(lambda x, *, s: x * 2.0)
+    f(A, s=make())
+    f(A, s=make())
+    assert f.cache_info()[:2] == (1, 1)
+
+
+def test_a_number_of_numpy_by_keyword_keeps_its_dtype():
+    f = og.function(lambda x, *, k: x * k)
+    x = np.ones(3, np.float32)
+    found = [f(x, k=k).dtype for k in (2.0, np.float64(2.0), 2.0)]
+    assert found == [np.float32, np.float64, np.float32]
 
 
 def test_an_array_by_keyword_is_refused():
@@ -299,6 +373,22 @@ def test_updates_fire_whether_what_they_were_added_to_is_returned_or_not(graph):
 
     assert step(np.ones(3)) is None
     np.testing.assert_allclose(w.val, 0.8)
+
+
+def test_an_update_with_a_node_that_the_function_did_not_make_is_refused(graph):
+    count = og.Variable(np.array(0.0), name="count")
+    outer = count * 1.0
+
+    @og.function
+    def f(x):
+        graph.add_update(count, count + 1.0, when=outer)
+        return outer + x
+
+    for _ in range(2):
+        with pytest.raises(og.GraphError, match=r"when=multiply .* was made before the function .*\n.*when=outer"):
+            f(A)
+    assert og.RunTime().run(outer) == 0.0
+    assert count.val == 0.0
 
 
 def test_a_function_leaves_updates_of_others_alone(graph):

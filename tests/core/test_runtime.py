@@ -497,6 +497,15 @@ def test_keys_give_one_value_a_run_and_another_in_the_next():
     assert first[0].dtype == np.uint64
 
 
+@pytest.mark.parametrize("stream", [0, 5, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("step", [3, 2**53 + 1])
+def test_a_generator_is_philox_at_the_key_s_stream_and_step_to_the_last_bit(stream, step):
+    seed = 7 + (9 << 64)
+    expected = np.random.Generator(np.random.Philox(key=seed, counter=(stream << 128) + (step << 192)))
+    found = og.generator(np.array([7, 9, stream, step], np.uint64))
+    assert found.random(3).tolist() == expected.random(3).tolist()
+
+
 def test_a_generator_draws_the_same_from_the_same_key_and_leaves_numpy_alone():
     state = np.random.get_state()[1].tolist()  # noqa: NPY002  # the state that must not change
     draws = {}

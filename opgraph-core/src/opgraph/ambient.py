@@ -17,6 +17,22 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """A function that is traced.
+
+    Attributes
+    ----------
+    first
+        The serial number of the first of its nodes.
+    whens
+        The nodes to which it attached updates.
+    """
+
+    first: int
+    whens: "list[Node]"
+
+
+@dataclass(frozen=True, slots=True)
 class Ambient:
     """What is in force where a node is made."""
 
@@ -25,7 +41,7 @@ class Ambient:
     source: Source | None = None
     region: object | None = None
     gradient_of: str = ""
-    trace: "list[Node] | None" = None  # of a function that is traced: the nodes to which it attached updates
+    trace: Tracing | None = None
 
 
 ambient: ContextVar[Ambient] = ContextVar("opgraph_ambient")

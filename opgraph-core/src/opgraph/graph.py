@@ -183,7 +183,8 @@ class Graph:
         Raises
         ------
         GraphError
-            Where a node is of another graph, or `when` is a leaf, which nothing executes.
+            Where a node is of another graph; where `when` is a leaf, which nothing executes, or was made before the
+            function that is being traced.
         ShapeError, DtypeError
             Where `value` does not fit `variable`.
         """
@@ -195,13 +196,18 @@ class Graph:
             raise GraphError("variable and when must be nodes of this graph")
         if when.call is None:
             raise GraphError(f"when={describe(when)} is not computed, so that it never fires")
+        trace = get_ambient().trace
+        if trace is not None and when.call.serial < trace.first:
+            raise GraphError(
+                f"when={describe(when)} was made before the function that is being traced, each trace of which would "
+                "add the update once more; use a node that the function makes, or add the update outside of it"
+            )
         node = as_update(variable, value)
         with self._lock:
             self.update_count += 1
             when.call.updates += (Update(next_serial(), variable, node),)
-        trace = get_ambient().trace
         if trace is not None:
-            trace.append(when)
+            trace.whens.append(when)
 
     def next_stream(self) -> int:
         """Return a number that no other key of this graph has."""

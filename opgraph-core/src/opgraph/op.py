@@ -378,7 +378,9 @@ def generator(key: Array) -> Rng:
         The run's seed in two words, the key's stream and the run's step, which drive Philox (Salmon et
         al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
     """
-    return np.random.Generator(np.random.Philox(key=key[:2], counter=[0, 0, key[2], key[3]]))
+    # a list of integers of Python and of NumPy would be one of floats, which hold no more than 53 bits
+    counter = np.array([0, 0, key[2], key[3]], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key[:2], counter=counter))
 
 
 def check_annotated(cls: type[Op], given: Iterable[str]) -> None:
@@ -583,11 +585,31 @@ def _instance_of(kind: type) -> Callable[[Any], Any]:
 
 
 def type_and_bits(value: Any) -> Any:
-    """Return a key that tells values apart by type and bits."""
+    """Return a key that tells values apart by type and bits, as it does what tuples, sets and dataclasses hold."""
+    kind = type(value)
+    if isinstance(value, np.generic):  # np.float64 is a float, too
+        return (kind, value.dtype, value.tobytes())
     if isinstance(value, float):
-        return (float, struct.pack("d", value))
+        return (kind, struct.pack("d", value))
     if isinstance(value, complex):
-        return (complex, struct.pack("dd", value.real, value.imag))
+        return (kind, struct.pack("dd", value.real, value.imag))
     if isinstance(value, tuple):
-        return (type(value), tuple(type_and_bits(each) for each in value))
-    return (type(value), value)
+        return (kind, tuple(type_and_bits(each) for each in value))
+    if isinstance(value, frozenset):
+        return (kind, frozenset(type_and_bits(each) for each in value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return (kind, _fields_key(value))
+    return (kind, value)
+
+
+def _fields_key(value: Any) -> Any:
+    """Return the key of what a dataclass holds; of one that compares in another way, the value itself."""
+    said = value.__dataclass_params__
+    if not (said.frozen and said.eq):
+        return value
+    key = tuple([type_and_bits(getattr(value, f.name)) for f in dataclasses.fields(value) if f.compare])
+    try:
+        hash(key)
+    except TypeError:
+        return value
+    return key

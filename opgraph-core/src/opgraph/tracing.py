@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from opgraph.ambient import Ambient, ambient, get_ambient, get_default_graph
+from opgraph.ambient import Ambient, Tracing, ambient, get_ambient, get_default_graph
 from opgraph.autodiff import Unconnected, gradients
 from opgraph.build import as_node
 from opgraph.convert import cast_checked, is_weak, natural_array, weak_dtype
@@ -155,6 +155,8 @@ class Function:
                 cast_checked(inputs[at].array, dtype)
             except OpgraphError as error:
                 raise error.located(f"argument {self._paths(args)[at]} of {self._name}", source=user_source()) from None
+        if trace.computed is not None:
+            trace.computed.check(inputs, runtime, self._name)
         return trace.run(inputs, runtime)
 
     def cache_info(self) -> TraceInfo:
@@ -172,11 +174,10 @@ class Function:
         wrong = self._wrong_call(args, kwargs)
         if wrong is not None:
             raise wrong
-        whens: list[Node] = []
-        first = next_serial()
+        tracing = Tracing(next_serial(), [])
 
         def trace() -> tuple[list[Placeholder], list[Node], Tree]:
-            ambient.set(Ambient(graph, f"{self._name}/", trace=whens))
+            ambient.set(Ambient(graph, f"{self._name}/", trace=tracing))
             nodes = [x.placeholder(graph, path, source) for x, path in zip(inputs, self._paths(args), strict=True)]
             leaves, tree = flatten(self._f(*unflatten(flatten(args)[1], nodes), **kwargs))
             return nodes, [_as_result(leaf, graph) for leaf in leaves], tree
@@ -184,10 +185,9 @@ class Function:
         try:
             # in a context of its own, which no interrupt can leave in force
             nodes, results, tree = contextvars.copy_context().run(trace)
-            calls = ancestors(results)[0]
-            needed = set(calls)
+            needed = set(ancestors(results)[0])
             # what the function adds to a value is done, whether it returns that or not
-            unneeded = [when for when in whens if when.call not in needed and when.graph is graph]
+            unneeded = [when for when in tracing.whens if when.call not in needed and when.graph is graph]
             more = list({when.identity: when for when in unneeded}.values())
             executable = Executable.of([*results, *more], {}, runtime.compiler)
             positions = {node: at for at, node in enumerate(nodes)}
@@ -195,14 +195,22 @@ class Function:
                 if placeholder not in positions:
                     raise FeedError(f"{describe(placeholder)} is none of its arguments, so that nothing feeds it")
             for variable in executable.variables:
-                if variable.serial > first and not variable.slot:
+                if variable.serial > tracing.first and not variable.slot:
                     raise GraphError(f"{describe(variable)} is made in it, anew for each trace; make it before")
         except OpgraphError as error:
             raise self._while_traced(error, source) from error.__cause__
+        calls = ancestors([*results, *more])[0]
         taken = [(call.inputs[0], call.specs[0].dtype) for call in calls if call.implicit]
         numbers = [(positions[x], dtype) for x, dtype in taken if isinstance(x, WeakPlaceholder) and x in positions]
-        order = [positions[p] for p in executable.placeholders]
-        return _Trace(executable, order, list(dict.fromkeys(numbers)), tree, len(results))
+        computed = [(x, dtype) for x, dtype in taken if x.call is not None and x.weak]
+        return _Trace(
+            executable=executable,
+            order=[positions[p] for p in executable.placeholders],
+            numbers=list(dict.fromkeys(numbers)),
+            computed=_Computed.of(computed, positions, runtime) if computed else None,
+            tree=tree,
+            results=len(results),
+        )
 
     def _while_traced(self, error: OpgraphError, source: Source | None) -> OpgraphError:
         """Return `error` as one that came up while the function was traced."""
@@ -295,6 +303,8 @@ class _Trace:
     numbers
         Those of the inputs that are numbers of Python, by position, with each dtype that they took, which must be
         able to represent them.
+    computed
+        What is computed of such numbers alone, and took dtypes, too.
     tree, results
         That of the results, and how many these are.
     """
@@ -302,12 +312,50 @@ class _Trace:
     executable: Executable
     order: Sequence[int]
     numbers: Sequence[tuple[int, np.dtype[Any]]]
+    computed: _Computed | None
     tree: Tree
     results: int
 
     def run(self, inputs: Sequence[_Input], runtime: RunTime) -> Any:
         feeds = [np.asarray(inputs[at].array, order="C") for at in self.order]
         return unflatten(self.tree, self.executable.run(feeds, runtime.next_step())[: self.results])
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """What a function computes of numbers of Python alone, before it meets arrays, whose dtypes must hold it.
+
+    Attributes
+    ----------
+    executable, order
+        What computes it, and of which of the inputs.
+    taken
+        Of each of the values, the dtype that it took, what messages call it, and its line.
+    """
+
+    executable: Executable
+    order: Sequence[int]
+    taken: Sequence[tuple[np.dtype[Any], str, Source | None]]
+
+    @classmethod
+    def of(
+        cls, computed: Sequence[tuple[Node, np.dtype[Any]]], positions: Mapping[Any, int], runtime: RunTime
+    ) -> _Computed | None:
+        """Return what computes these nodes, None where a run of that would do more."""
+        executable = Executable.of([node for node, _ in computed], {}, runtime.compiler)
+        if executable.fired or executable.variables:
+            return None
+        order = [positions[p] for p in executable.placeholders]
+        return cls(executable, order, [(dtype, describe(node), node.source) for node, dtype in computed])
+
+    def check(self, inputs: Sequence[_Input], runtime: RunTime, name: str) -> None:
+        """Raise `DtypeError` where one of the values does not go into the dtype that it takes."""
+        values = self.executable.run([np.asarray(inputs[at].array, order="C") for at in self.order], 0)
+        for value, (dtype, what, source) in zip(values, self.taken, strict=True):
+            try:
+                cast_checked(value, dtype)
+            except OpgraphError as error:
+                raise error.located(f"{what} in {name}", str(source or ""), user_source()) from None
 
 
 class _Kept:
