@@ -683,6 +683,50 @@ def test_compile_derived_asks_once_for_graphs_of_one_structure(rt):
     assert asked == [1]
 
 
+def descending(rt, w, op=og.square):
+    """Return a loss, and a program that takes a step down from it, found by the structure from the second time on."""
+
+    def make(nodes):
+        return [nodes[0]], {w: w - 0.1 * og.grad(nodes[0], w)}, None
+
+    x = og.placeholder((None, 3), np.float64, name="x")
+    loss = og.reduce_sum(op(og.identity(og.identity(x * w) * 1.0) * 1.0) * 1.0)
+    return loss, rt.compile_derived("step", [loss], make)[0]
+
+
+def test_a_derived_program_whose_nodes_are_gone_goes_by_the_names_that_are_known():
+    rt, w = og.RunTime(), og.Variable(np.ones(3), name="w")
+    first, second = (descending(rt, w, lambda x: og.apply(Odd(), x))[1] for _ in range(2))
+    gc.collect()
+    assert "updates w" in repr(first)
+    assert repr(second) == repr(first).replace("(x)", "(x_1)")
+    steps = [each.steps for each in first.explain((2, 3)).instructions]
+    assert [each.steps for each in second.explain((2, 3)).instructions] == steps
+    with pytest.raises(og.KernelError, match=r"^test.raises: its kernel raised .*\n.*\n.*test_structure_cache"):
+        second(-DATA)
+    with pytest.raises(og.ShapeError, match="multiply"):
+        second(np.ones((2, 4)))
+    with rt.profile() as profile:
+        second(DATA)
+    assert profile.runs == 1
+
+
+def test_a_derived_program_keeps_the_names_that_it_had_when_its_graph_gets_updates():
+    rt, w, n = og.RunTime(passes=()), og.Variable(np.ones(3), name="w"), og.Variable(np.zeros(()), name="n")
+    _, first = descending(rt, w)
+    loss, second = descending(rt, w)
+
+    def steps(program):
+        # names of the second graph's calls differ from those of the first one's in nothing but numbers
+        return [name.rstrip("_0123456789") for i in program.explain((2, 3)).instructions for name in i.steps]
+
+    before = steps(second)
+    assert before == steps(first)
+    og.sin(n)
+    loss.graph.add_update(n, og.cos(n) + 1.0, when=loss)
+    assert steps(second) == before
+
+
 def test_compile_derived_refuses_what_is_no_node(rt):
     with pytest.raises(og.GraphError, match="compile_derived: nodes holds nodes, not 3"):
         rt.compile_derived("kind", [3], lambda nodes: ([], {}, None))

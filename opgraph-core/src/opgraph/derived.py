@@ -155,7 +155,7 @@ class _Recipe:
             orders=before.orders,
             firing=tuple([before.firing[at] for at in self.firing]),
         )
-        names = _Names(nodes, make, compiled.structure)
+        names = _Names(nodes, make, self.key)
         fetches = [None if at is None else nodes[at] for at in self.fetches]
         return Derived(Executable(leaves, compiled, names, compiler), fetches, self.note)
 
@@ -170,23 +170,27 @@ def _found(values: Sequence[Any], among: Sequence[Any]) -> list[int]:
 
 
 class _Names:
-    """Returns what is made of nodes, lowered: it is made after all when a message wants its names and lines."""
+    """Returns what is made of nodes, lowered: it is made after all when a message wants its names and lines.
 
-    def __init__(self, nodes: Sequence[Node], make: Maker, known: Structure) -> None:
+    It returns None where that cannot be had any more: nodes are gone, or have got updates since.
+    """
+
+    def __init__(self, nodes: Sequence[Node], make: Maker, key: StructureKey) -> None:
         # weakly, since graphs keep executables; and calls, since nodes of their outputs come and go
         self._nodes = [(weakref.ref(node if node.call is None else node.call), node.index) for node in nodes]
         self._make = make
-        self._known = known
+        self._key = key
 
-    def __call__(self) -> Structure:
+    def __call__(self) -> Structure | None:
         nodes = []
         for ref, index in self._nodes:
             found = ref()
             if found is None:
-                return self._known
+                return None
             nodes.append(found if isinstance(found, Node) else found.output(index))
         try:
             made = self._make(nodes)
+            lowered = lower(made.fetches, made.updates)
         except OpgraphError:  # what is missing by now is no news for whoever runs what was made before
-            return self._known
-        return lower(made.fetches, made.updates).structure
+            return None
+        return lowered.structure if StructureKey(lowered) == self._key else None

@@ -37,7 +37,8 @@ class Executable:
     compiled
         What that was compiled to, perhaps for another graph.
     names
-        Returns the structure as it was lowered, with the names and lines of this graph.
+        Returns the structure as it was lowered, with the names and lines of this graph, or None where nobody knows
+        them any more.
 
     Attributes
     ----------
@@ -49,7 +50,9 @@ class Executable:
         How many steps the structure had before the passes, and after each.
     """
 
-    def __init__(self, leaves: Leaves, compiled: Compiled, names: Callable[[], Structure], compiler: Compiler) -> None:
+    def __init__(
+        self, leaves: Leaves, compiled: Compiled, names: Callable[[], Structure | None], compiler: Compiler
+    ) -> None:
         self.placeholders = leaves.placeholders
         self.variables = leaves.variables
         self.fired = leaves.fired

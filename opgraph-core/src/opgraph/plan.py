@@ -144,8 +144,10 @@ class Structure:
     large: frozenset[int] = frozenset()
     folded: Mapping[int, Step] = field(default_factory=dict)
 
-    def named_by(self, lowered: "Structure") -> "Structure":
-        """Return the structure under the names and lines of `lowered`, whose like it was made of."""
+    def named_by(self, lowered: "Structure | None") -> "Structure":
+        """Return the structure under the names and lines of `lowered`, whose like it was made of; None leaves its own."""
+        if lowered is None:
+            return self
         steps = tuple([step.named_by(lowered.steps[step.origin]) for step in self.steps])
         folded = {value: step.named_by(lowered.steps[step.origin]) for value, step in self.folded.items()}
         return replace(self, steps=steps, folded=folded, labels={**self.labels, **lowered.labels})
@@ -375,7 +377,7 @@ class Plan:
     fetched
         What was handed out last, of what is large, by the position of the fetch.
     names
-        Returns the structure under the names of the graph that is run.
+        Returns what the graph that is run was lowered to, for its names, or None.
     """
 
     structure: Structure
@@ -398,7 +400,7 @@ class Plan:
     lock: Any = None
     proved: bool = False
     fetched: dict[int, list[Array]] = field(default_factory=dict)
-    names: Callable[[], Structure] | None = None
+    names: Callable[[], Structure | None] | None = None
 
     def run(
         self,
@@ -408,7 +410,7 @@ class Plan:
         check_finite: bool = False,
         stopwatch: Stopwatch | None = None,
         streams: Sequence[int] = (),
-        names: Callable[[], Structure] | None = None,
+        names: Callable[[], Structure | None] | None = None,
     ) -> list[Array]:
         """Execute the calls and return fresh copies of the fetched values.
 
@@ -424,7 +426,7 @@ class Plan:
         check_finite
             Look at every value.
         names
-            Returns what the graph that is run was lowered to, whose names and lines messages have.
+            Returns what the graph that is run was lowered to, whose names and lines messages have, or None.
 
         Raises
         ------
