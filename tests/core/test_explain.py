@@ -47,6 +47,19 @@ def test_a_chain_is_one_instruction_and_counts_what_goes_in_and_out():
     assert (explanation.calls, explanation.steps, explanation.computed) == (4, 4, 4)
 
 
+def test_a_large_result_is_made_in_what_is_returned_and_counts_as_written():
+    x = og.placeholder((512, 1024), np.float32)
+    explanation = og.RunTime(threads=1, tile=1 << 10).explain([og.exp(x) * 2.0, og.reduce_sum(x)])
+    chain, total = explanation.instructions
+    assert (chain.bytes_read, chain.bytes_written, chain.within) == ((2 << 20) + 4, 2 << 20, 1)  # x, and the constant
+    assert chain.outputs == (og.Spec(og.Shape(512, 1024), np.dtype(np.float32)),)
+    assert chain.buffers == ("returned",)
+    assert total.bytes_written == 4
+    assert explanation.bytes_written == (2 << 20) + 4
+    assert explanation.returned == (2 << 20) + 4
+    assert explanation.scratch == 1024 * 4  # the exponentials of one block
+
+
 def test_passes_say_how_many_steps_they_removed():
     x = og.placeholder((3,))
     y = og.transpose(og.transpose(og.exp(x) + og.exp(x))) * 1.0

@@ -704,8 +704,6 @@ def test_a_derived_program_whose_nodes_are_gone_goes_by_the_names_that_are_known
     assert [each.steps for each in second.explain((2, 3)).instructions] == steps
     with pytest.raises(og.KernelError, match=r"^test.raises: its kernel raised .*\n.*\n.*test_structure_cache"):
         second(-DATA)
-    with pytest.raises(og.ShapeError, match="multiply"):
-        second(np.ones((2, 4)))
     with rt.profile() as profile:
         second(DATA)
     assert profile.runs == 1

@@ -145,7 +145,7 @@ class Structure:
     folded: Mapping[int, Step] = field(default_factory=dict)
 
     def named_by(self, lowered: "Structure | None") -> "Structure":
-        """Return the structure under the names and lines of `lowered`, whose like it was made of; None leaves its own."""
+        """Return the structure under the names and lines of `lowered`, whose like it was made of, or its own for None."""
         if lowered is None:
             return self
         steps = tuple([step.named_by(lowered.steps[step.origin]) for step in self.steps])
@@ -569,6 +569,11 @@ def _cause(error: Exception) -> BaseException | None:
 def keeps_result(spec: Spec) -> bool:
     """Whether a plan remembers two results of `spec`, to use their memory again."""
     return LARGE_FETCH <= (spec.nbytes or 0) <= HUGE_FETCH
+
+
+def results_nbytes(specs: Iterable[Spec]) -> int:
+    """Return what the results of `specs` take that a plan remembers."""
+    return sum(2 * (spec.nbytes or 0) for spec in specs if keeps_result(spec))
 
 
 def _is_dropped(arrays: list[Array], at: int) -> bool:

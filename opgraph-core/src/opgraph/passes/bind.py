@@ -30,8 +30,8 @@ from opgraph.plan import (
     Section,
     Step,
     Structure,
-    keeps_result,
     read_only,
+    results_nbytes,
 )
 from opgraph.spec import Spec, known_shape
 
@@ -200,7 +200,7 @@ class _Binder:
             nbytes=arena.nbytes
             + sum(memory.nbytes for memory in memories)
             + sum(array.nbytes for array in staging.values())
-            + sum(2 * (self.specs[v].nbytes or 0) for v in self.structure.fetches if keeps_result(self.specs[v])),
+            + results_nbytes(self.specs[v] for v in self.structure.fetches),
             blueprint=Blueprint(
                 kernels=self.kernels,
                 blocks=[len(work.blocks) for work in works],

@@ -7,7 +7,7 @@ from opgraph.compiled import Settings
 from opgraph.executable import Executable
 from opgraph.op import Array
 from opgraph.passes import GRAPH_PASSES, PLAN_PASSES
-from opgraph.plan import Plan
+from opgraph.plan import Plan, results_nbytes
 from opgraph.viz.instruction import Instruction, instructions, source_lines
 from opgraph.viz.table import Column, Report, Table, counted, listed, quantity
 
@@ -36,7 +36,7 @@ class Explanation(Report):
         Bytes of the values that outlive their instructions, of those that live within blocks and of work
         space, and of new values that wait to be copied into variables.
     returned
-        Bytes of the arrays that a run returns.
+        Bytes of the arrays that a run returns; of large ones, a plan keeps the last two, to use their memory again.
     in_place, copied
         The names of the variables that are written where they are, and of those that a new value is copied into.
     threads, tile
@@ -71,6 +71,7 @@ class Explanation(Report):
         lengths = executable.lengths
         staging = sum(array.nbytes for array in plan.staging.values())
         arena = plan.blueprint.arena.nbytes
+        results = results_nbytes(plan.specs[value] for value in plan.structure.fetches)
         copied = {executable.fired[at].variable.name for at in plan.staged}
         names = {apply_pass: name for name, apply_pass in GRAPH_PASSES.items()}
         layout = settings.layout
@@ -85,7 +86,7 @@ class Explanation(Report):
             computed=sum(len(group.steps) for group in plan.groups),
             instructions=instructions(plan, executable.named(plan.structure)),
             arena=arena,
-            scratch=plan.nbytes - arena - staging,
+            scratch=plan.nbytes - arena - staging - results,
             staging=staging,
             returned=_returned(plan),
             in_place=tuple([f.variable.name for f in executable.fired if f.variable.name not in copied]),

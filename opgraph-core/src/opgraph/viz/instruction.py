@@ -53,7 +53,8 @@ class Instruction:
     blocks, threads
         Into how many parts the work is cut, and how many threads share them.
     buffers
-        Where the outputs lie: ``"arena 64"`` (bytes from its start), ``"over x"``, ``"variable 'w'"``.
+        Where the outputs lie: ``"arena 64"`` (bytes from its start), ``"over x"``, ``"variable 'w'"``, ``"returned"``
+        for what is made in the very array that a run returns.
     within
         How many values live within one block alone.
     commits
@@ -127,7 +128,7 @@ def source_lines(sources: Iterable[Source]) -> str:
 def _instruction(plan: Plan, structure: Structure, at: int, group: Group) -> Instruction:
     blueprint = plan.blueprint
     made = [value for step in group.steps for value in step.outputs]
-    outputs = [v for v in made if v in blueprint.arena.offsets or v in blueprint.targets]
+    outputs = [v for v in made if v in blueprint.arena.offsets or v in blueprint.targets or v in plan.returned]
     parts = []
     seen = set(made)
     for step in group.steps:
@@ -194,6 +195,8 @@ def _place(plan: Plan, structure: Structure, value: int) -> str:
     blueprint = plan.blueprint
     if value in blueprint.targets:
         return structure.labels[blueprint.targets[value]]
+    if value in plan.returned:
+        return "returned"
     if value in blueprint.reuse:
         return f"over {structure.name(blueprint.reuse[value])}"
     return f"arena {blueprint.arena.offsets[value]}"
