@@ -253,6 +253,67 @@ def test_a_process_that_forks_after_a_run_goes_on_and_so_does_its_child():
     assert (done.returncode, done.stdout, done.stderr) == (0, "both\n", "")
 
 
+FORKED_AMID = """
+import gc
+import os
+import threading
+
+import numpy as np
+import opgraph as og
+from opgraph.collection import collection_paused
+
+
+class Waits(og.Elementwise, name="test.waits"):
+    def compute(self, ins, outs):
+        entered.set()
+        assert leave.wait(60)
+        np.copyto(outs[0], ins[0])
+
+
+def run():
+    with collection_paused():
+        slow()
+
+
+entered, leave = threading.Event(), threading.Event()
+v = og.Variable(np.zeros(3), name="v")
+rt = og.RunTime(threads=1)
+slow = rt.compile([], [], updates={v: og.apply(Waits(), v + 1.0)})
+quick = rt.compile([], [], updates={v: v + 10.0})
+thread = threading.Thread(target=run)
+thread.start()
+assert entered.wait(60)
+child = os.fork()
+if child == 0:
+    quick()
+    os._exit(0 if v.val.tolist() == [10.0] * 3 and gc.isenabled() else 1)
+leave.set()
+thread.join()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert v.val.tolist() == [1.0] * 3
+with v.graph.state_lock:  # what the thread that forks holds it goes on holding
+    child = os.fork()
+    if child == 0:
+        v.graph.state_lock.release()
+        quick()
+        os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print("both")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_the_child_of_a_process_that_forks_while_another_thread_runs_goes_on():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED_AMID],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "both\n", "")
+
+
 SIGNALLED = """
 import contextlib
 import signal

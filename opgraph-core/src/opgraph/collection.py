@@ -1,11 +1,14 @@
 """Garbage collection, put off while much is made at once that all stays."""
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_lock = threading.RLock()  # a signal handler may come back in
+from opgraph.locks import new_lock
+
+_lock = new_lock()
 _holders: set[int] = set()  # threads: what an interrupt may leave of one goes with its next pause
 _was_enabled = False
 
@@ -44,3 +47,15 @@ def _release(holder: int) -> None:
         if _was_enabled and _holders <= {holder}:
             gc.enable()
         _holders.discard(holder)
+
+
+def _after_fork() -> None:
+    """Forget the pauses of threads that are not there any more."""
+    gone = _holders - {threading.get_ident()}
+    _holders.difference_update(gone)
+    if gone and not _holders and _was_enabled:
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

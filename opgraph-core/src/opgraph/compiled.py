@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from opgraph.collection import collection_paused
 from opgraph.errors import OpgraphError
+from opgraph.locks import new_lock
 from opgraph.op import Elementwise, Kernel, Op, Specs
 from opgraph.passes.batch import batch
 from opgraph.passes.bind import Layout, bind
@@ -34,7 +34,7 @@ KernelSet: TypeAlias = Mapping[str, Callable[..., Any]]
 # whether all variables take their new values when the run ends, and may be written in place; the shapes that are fed
 Signature: TypeAlias = tuple[Any, ...]
 
-_counting = threading.RLock()  # a signal handler may come back in
+_counting = new_lock()
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Compiled:
                 structure = apply_pass(structure)
                 self.lengths.append(len(structure.steps))
         self.structure = structure
-        self.lock: Any = lowered.variables[0].graph.state_lock if lowered.variables else threading.RLock()
+        self.lock: Any = lowered.variables[0].graph.state_lock if lowered.variables else new_lock()
         read = structure.read
         self.read = [at for at, value in enumerate(structure.variables) if value in read]
         constants = sum(array.nbytes for array in structure.constants.values())

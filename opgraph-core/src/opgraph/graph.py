@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 from opgraph.ambient import Ambient, ambient, current_source, get_ambient, get_default_graph, root
 from opgraph.convert import to_array
 from opgraph.errors import ArgumentError, DtypeError, GraphError, ShapeError, did_you_mean, placing, user_source
+from opgraph.locks import new_lock
 from opgraph.node import Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
 from opgraph.op import Array
 from opgraph.signatures import guarded
@@ -40,10 +40,10 @@ class Graph:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         # held by whoever reads or writes variables. One for all of them: a ``with`` on several locks can be
         # interrupted by a signal between two, a ``with`` on one cannot
-        self.state_lock = threading.RLock()
+        self.state_lock = new_lock()
         self._name_counts: dict[str, int] = {}
         self._streams = itertools.count()
         self._owned: dict[str, Variable] = {}

@@ -145,7 +145,7 @@ class Structure:
     folded: Mapping[int, Step] = field(default_factory=dict)
 
     def named_by(self, lowered: "Structure | None") -> "Structure":
-        """Return the structure under the names and lines of `lowered`, whose like it was made of, or its own for None."""
+        """Return the structure under the names and lines of `lowered`, whose like it was made of; as it is for None."""
         if lowered is None:
             return self
         steps = tuple([step.named_by(lowered.steps[step.origin]) for step in self.steps])

@@ -22,6 +22,7 @@ from opgraph.derived import Made, derive
 from opgraph.errors import ArgumentError, FeedError, GradientError, GraphError, did_you_mean, placing, user_source
 from opgraph.executable import Executable, fed, fed_arrays, shown, stand_ins
 from opgraph.graph import Graph, as_update
+from opgraph.locks import new_lock
 from opgraph.node import Node, NodeLike, Placeholder, above, describe
 from opgraph.op import Array
 from opgraph.passes import GRAPH_PASSES, PLAN_PASSES
@@ -102,7 +103,7 @@ class RunTime:
         )
         self.compiler = Compiler(self.settings)
         self._steps = itertools.count()
-        self._lock = threading.RLock()  # a signal handler may come back in
+        self._lock = new_lock()
         self._local = _Local()
 
     def __repr__(self) -> str:

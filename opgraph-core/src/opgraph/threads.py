@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from opgraph.errors import ArgumentError
+from opgraph.locks import new_lock
 
 Call: TypeAlias = Callable[[], object]
 
@@ -188,7 +189,7 @@ class _Pool:
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self.helpers = 0
-        self.lock = threading.RLock()  # a signal handler may come back in
+        self.lock = new_lock()
 
     def grown_to(self, n: int) -> int:
         """Have at least `n` helpers, where the system has threads for them; return how many of `n` there are."""
@@ -226,7 +227,7 @@ class _Blas:
     """The threads of the BLAS library that NumPy calls: one while somebody holds it."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # a signal handler may come back in
+        self.lock = new_lock()
         self.holders: set[int] = set()
         self.before: list[tuple[Callable[[int], object], int]] = []
         self.libraries: list[tuple[Callable[[], int], Callable[[int], object]]] | None = None
@@ -291,7 +292,6 @@ def _after_fork() -> None:
     """Have a forked process, whose only thread is the one that forked, begin anew."""
     global _pool
     _pool = _Pool()
-    _blas.lock = threading.RLock()
     _blas.holders.intersection_update({threading.get_ident()})
 
 

@@ -6,7 +6,6 @@ import contextvars
 import functools
 import inspect
 import itertools
-import threading
 import types
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -31,6 +30,7 @@ from opgraph.errors import (
 )
 from opgraph.executable import Executable
 from opgraph.graph import Graph
+from opgraph.locks import new_lock
 from opgraph.node import Node, Placeholder, WeakPlaceholder, above, describe, next_serial
 from opgraph.op import Array, type_and_bits
 from opgraph.passes.lower import ancestors
@@ -362,7 +362,7 @@ class _Kept:
     """The traces of one function, in all graphs: each graph keeps its own, which holds its nodes."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = new_lock()
         self._hits = self._misses = 0
         self._all: Alive[Recent[tuple[_Trace, object]]] = Alive()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from opgraph.errors import Source
 from opgraph.executable import Executable
+from opgraph.locks import new_lock
 from opgraph.plan import Plan
 from opgraph.stopwatch import Stopwatch, clock
 from opgraph.viz.instruction import Instruction, source_lines
@@ -72,7 +73,7 @@ class Profile(Report):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may run something, too
+        self._lock = new_lock()  # a signal handler may run something, too
         self._began = clock()
         self._ended: int | None = None
         self._phases = dict.fromkeys(PHASES, 0.0)
