@@ -90,6 +90,54 @@ def test_a_run_that_nobody_watches_is_not_timed(rt, monkeypatch):
     assert profile.runs == 1
 
 
+class Noting:
+    """A watcher that notes what was spent outside of plans, and how many runs there were."""
+
+    def __init__(self):
+        self.noted = []
+
+    def begin(self, executable, plan):
+        self.noted.append("run")
+
+    def end(self, plan, stopwatch):
+        pass
+
+    def spent(self, what, began, ended):
+        assert began <= ended
+        if what == "compile":
+            self.noted.append(what)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda rt, x, y: rt.run(y, {x: np.ones(3)}),
+        lambda rt, x, y: rt.compile([x], [y])(np.ones(3)),
+        lambda rt, x, y: rt.compile_derived("twice", [y], lambda nodes: ([nodes[0] * 2.0], {}, None))[0](np.ones(3)),
+        lambda rt, x, y: og.function(lambda x: x * 2.0, runtime=rt)(np.ones(3)),
+    ],
+    ids=["run", "compile", "compile_derived", "function"],
+)
+def test_the_passes_count_as_compiling_whoever_has_them_run(rt, run):
+    x = og.placeholder((3,))
+    watcher = Noting()
+    rt.settings.watchers.append(watcher)
+    run(rt, x, og.exp(x))
+    assert watcher.noted == ["compile", "run"]
+
+
+def test_a_run_that_returns_within_the_clock_s_resolution_did_not_fail(rt):
+    x = og.placeholder((3,))
+    program = rt.compile([x], [og.exp(x)])
+    program([1, 2, 3])
+    measured = MeasuredPlan(1, program._executable, plan_of(program))
+    timings = [(steps_of(plan_of(program))["exp"], 7, 7, 1)]
+    phases, _ = measured.add(noted(timings, ready=7, returned=7, ended=9))
+    assert (phases["commit"], phases["fetches"], phases["python"]) == (2, 0, 0)
+    failed, _ = measured.add(noted(timings, ready=7, returned=None, ended=9))
+    assert (failed["commit"], failed["fetches"], failed["python"]) == (0, 0, 2)
+
+
 def test_an_exception_ends_the_profile(rt):
     x = og.placeholder((3,))
     program = rt.compile([x], [og.exp(x)])

@@ -300,7 +300,8 @@ class RunTime:
             fetches, updates, note = make(given)
             return Made(_as_nodes(fetches, "fetches"), _checked_updates(updates), note)
 
-        found = derive(kind, listed, made, self.compiler)
+        with self._spending("compile"):
+            found = derive(kind, listed, made, self.compiler)
         return Program(self, found.executable, fetches=found.fetches), found.note
 
     @guarded
@@ -464,7 +465,8 @@ class RunTime:
                 cycle.firing[node.identity] = node
             if cycle.torn:
                 # both updates are made by one run, in the order in which they were added
-                together = Executable.of(list(cycle.firing.values()), {}, self.compiler)
+                with self._spending("compile"):
+                    together = Executable.of(list(cycle.firing.values()), {}, self.compiler)
                 together.run([cycle.feeds[p] for p in together.placeholders], cycle.step, cycle.receive)
                 cycle.torn.clear()
         return found

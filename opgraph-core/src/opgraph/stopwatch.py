@@ -36,8 +36,8 @@ class Stopwatch:
         For each thread that wrote variables in place, the numbers of the blocks, each before the times at which
         its calls began, with the thread; after them the time at which the last one ended.
     began, ready, returned, ended
-        When the run asked for its plan, when it had it, when the values were there, and when all was over. The first
-        two leave out what the watchers took in between.
+        When the run asked for its plan, when it had it, when the values were there, None where it failed before, and
+        when all was over. The first two leave out what the watchers took in between.
     """
 
     def __init__(self, watchers: Sequence[Watcher]) -> None:
@@ -45,7 +45,8 @@ class Stopwatch:
         self.timings: list[tuple[Any, int, int, int]] = []
         self.stamps: list[list[Any]] = []
         self.thread = threading.get_ident()
-        self.began = self.ready = self.returned = self.ended = clock()
+        self.began = self.ready = self.ended = clock()
+        self.returned: int | None = None
 
     def start(self, executable: Any, plan: Any) -> None:
         """Note that the plan is there, and tell the watchers."""

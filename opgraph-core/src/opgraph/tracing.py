@@ -38,6 +38,7 @@ from opgraph.recent import Alive, Recent
 from opgraph.runtime import RunTime
 from opgraph.signatures import guarded, wrong_call
 from opgraph.spec import Shape, Spec, get_default_dtype
+from opgraph.stopwatch import spending
 from opgraph.trees import Tree, flatten, paths, unflatten
 
 TRACES_KEPT = 64  # of one function in one graph
@@ -189,7 +190,8 @@ class Function:
             # what the function adds to a value is done, whether it returns that or not
             unneeded = [when for when in tracing.whens if when.call not in needed and when.graph is graph]
             more = list({when.identity: when for when in unneeded}.values())
-            executable = Executable.of([*results, *more], {}, runtime.compiler)
+            with spending(runtime.settings.watchers, "compile"):
+                executable = Executable.of([*results, *more], {}, runtime.compiler)
             positions = {node: at for at, node in enumerate(nodes)}
             for placeholder in executable.placeholders:
                 if placeholder not in positions:
@@ -342,7 +344,8 @@ class _Computed:
         cls, computed: Sequence[tuple[Node, np.dtype[Any]]], positions: Mapping[Any, int], runtime: RunTime
     ) -> _Computed | None:
         """Return what computes these nodes, None where a run of that would do more."""
-        executable = Executable.of([node for node, _ in computed], {}, runtime.compiler)
+        with spending(runtime.settings.watchers, "compile"):
+            executable = Executable.of([node for node, _ in computed], {}, runtime.compiler)
         if executable.fired or executable.variables:
             return None
         order = [positions[p] for p in executable.placeholders]

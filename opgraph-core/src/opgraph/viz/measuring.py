@@ -82,10 +82,9 @@ class MeasuredPlan:
         self.nanoseconds += stopwatch.ended - stopwatch.began
 
         calls = [each for each in ran if each.part is None or each.instruction not in shared]
-        failed = stopwatch.returned <= stopwatch.ready
-        returned = stopwatch.ended if failed else stopwatch.returned
+        returned = stopwatch.ended if stopwatch.returned is None else stopwatch.returned
         first = min((each.began for each in calls), default=returned)
-        last = returned if failed else max((each.ended for each in calls), default=returned)
+        last = max((each.ended for each in calls if stopwatch.returned is not None), default=returned)
         phases = {
             "instructions": total,
             "compile": stopwatch.ready - stopwatch.began,
