@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_info
 
 import opgraph as og
 import opgraph.threads
+from opgraph.passes.calls import CallMaker
 from opgraph.threads import using_threads
 
 
@@ -202,6 +203,26 @@ def test_large_products_are_shared_and_are_the_same_for_any_number_of_threads(x,
     expected = np.einsum("...ij,...jk->...ik", a, b)
     np.testing.assert_allclose(found[0], np.swapaxes(expected, -1, -2) if transposed else expected, rtol=1e-9)
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+
+
+def test_calls_of_many_threads_are_made_when_they_are_first_wanted(monkeypatch):
+    made = []
+    append = CallMaker.append
+    monkeypatch.setattr(CallMaker, "append", lambda self, *args: (made.append(args), append(self, *args)))
+    x = og.placeholder((2000, 300), np.float64)
+    y = x
+    for _ in range(8):
+        y = og.tanh(y * 1.5)
+    values = np.random.default_rng(0).normal(size=(2000, 300))
+    expected = og.RunTime(threads=1).run(y, {x: values})
+    del made[:]
+    rt = og.RunTime(threads=40, tile=30_000)
+    rt.explain(y)
+    assert len(made) == 20  # blocks
+    for _ in range(3):
+        assert rt.run(y, {x: values}).tobytes() == expected.tobytes()
+    assert rt.cache_info().plan_misses == 1
+    assert len(made) <= 20 * 4  # each block is done once in a run, by a thread that may not have had it before
 
 
 def test_runs_of_one_run_time_in_several_threads_do_not_mix():

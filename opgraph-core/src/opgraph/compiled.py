@@ -304,7 +304,9 @@ class Plans(Recent[Plan]):
 
 def _nbytes(plan: Plan) -> int:
     large = sum(array.nbytes for array in plan.structure.constants.values() if array.nbytes > SMALL_CONSTANT)
-    return large + plan.nbytes + STEP_BYTES * (len(plan.calls) + len(plan.specs))
+    shares = zip(plan.groups, plan.blueprint.blocks, plan.blueprint.threads, strict=True)
+    calls = sum(len(group.steps) * blocks * threads for group, blocks, threads in shares)
+    return large + plan.nbytes + STEP_BYTES * (calls + len(plan.specs))
 
 
 class StructureKey:

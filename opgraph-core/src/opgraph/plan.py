@@ -239,20 +239,33 @@ class Block(NamedTuple):
 
 
 class Section:
-    """A group whose blocks threads share: for each thread, each of the blocks."""
+    """A group whose blocks threads share.
 
-    __slots__ = ("steps", "workers")
+    Parameters
+    ----------
+    workers
+        For each thread, each of the blocks; None for one that is made when the thread first does it.
+    make
+        Makes one, given the positions of a thread and a block.
+    """
 
-    def __init__(self, steps: Sequence[Step], workers: Sequence[Sequence[Block]]) -> None:
+    __slots__ = ("make", "steps", "workers")
+
+    def __init__(
+        self, steps: Sequence[Step], workers: Sequence[list[Block | None]], make: Callable[[int, int], Block]
+    ) -> None:
         self.steps = steps
         self.workers = workers
+        self.make = make
 
     def __call__(self, stopwatch: Stopwatch | None = None) -> None:
-        bodies = [functools.partial(self._run, stopwatch, blocks) for blocks in self.workers]
+        bodies = [functools.partial(self._run, stopwatch, worker) for worker in range(len(self.workers))]
         share_out(bodies, len(self.workers[0]))
 
-    def _run(self, stopwatch: Stopwatch | None, blocks: Sequence[Block], at: int) -> None:
-        block = blocks[at]
+    def _run(self, stopwatch: Stopwatch | None, worker: int, at: int) -> None:
+        block = self.workers[worker][at]
+        if block is None:
+            block = self.workers[worker][at] = self.make(worker, at)
         for rebinding in block.rebindings:
             rebinding.renew()
         left = iter(block.calls)

@@ -12,7 +12,7 @@ from opgraph.errors import KernelError, OpgraphError, placing
 from opgraph.op import Array, Kernel
 from opgraph.passes.blocks import TILE
 from opgraph.passes.buffers import Lifetimes, assign_joined_buffers, find_lifetimes, find_reuse
-from opgraph.passes.calls import CallMaker, KernelChoice, is_reduction
+from opgraph.passes.calls import CallMaker, KernelChoice, Work, is_reduction
 from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, computes, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
@@ -37,6 +37,7 @@ from opgraph.spec import Spec, known_shape
 
 SMALL_FEED = 1 << 16  # bytes
 LARGE_RESULT = 1 << 19
+CALLS_AT_ONCE = 1 << 12  # of all threads that share a group, which take 0.1 s to make
 
 
 @dataclass(frozen=True)
@@ -160,11 +161,7 @@ class _Binder:
         rebindings: list[Rebinding] = []
         for work, share in zip(works[: len(ordinary)], shared, strict=False):
             if share and len(memories) > 1:
-                section = Section(work.group.steps, [[Block([], []) for _ in work.blocks] for _ in memories])
-                for own_blocks, memory in zip(section.workers, memories, strict=True):
-                    for block, made in zip(work.blocks, own_blocks, strict=True):
-                        maker.append(made.calls, made.rebindings, work, block, memory)
-                calls.append(section)
+                calls.append(_section(maker, work, memories))
                 makers.append(work.group.steps[0])
             else:
                 for block in work.blocks:
@@ -311,6 +308,23 @@ class _Binder:
 
     def _lies_in(self, value: int, leaves: frozenset[int]) -> bool:
         return not leaves.isdisjoint(self.owners.get(value, (value,)))
+
+
+def _section(maker: CallMaker, work: Work, memories: Sequence[Array]) -> Section:
+    """Return what has threads share the blocks of `work`, each with a memory of its own."""
+
+    def made(worker: int, at: int) -> Block:
+        block = Block([], [])
+        maker.append(block.calls, block.rebindings, work, work.blocks[at], memories[worker])
+        return block
+
+    # who has many threads would wait long for calls of which most are made by none of them
+    at_once = len(memories) * len(work.blocks) * len(work.group.steps) <= CALLS_AT_ONCE
+    workers: list[list[Block | None]] = [
+        [made(worker, at) if at_once or not worker else None for at in range(len(work.blocks))]
+        for worker in range(len(memories))
+    ]
+    return Section(work.group.steps, workers, made)
 
 
 def _show(views: Sequence[tuple[int, int, Any, int, Any]], dtypes: Sequence[Any], arrays: Environment) -> None:
