@@ -76,6 +76,8 @@ class _Fusion:
         self.fusable = fusable
         self.reducing = reducing
         self.waiting: dict[int, list[Step]] = {}  # for each value, what reduces it in the group that makes it
+        # not those of the structure, which would keep them for as long as the plan
+        self.makers = {value: step for step in structure.steps for value in step.outputs}
         self.opened: list[_Open] = []
         self.earliest = _Open(math.inf, None)  # of those opened, the one that runs first
         self.latest: dict[Shape, _Open] = {}  # of each shape, the group opened last, which runs first
@@ -155,7 +157,7 @@ class _Fusion:
         sums_up = SUMS_UP * size <= (self.specs[step.inputs[reads[0]]].nbytes or 0)
         if not (sums_up and at < after < time < before):
             return at
-        maker = self.structure.makers[step.inputs[reads[0]]]
+        maker = self.makers[step.inputs[reads[0]]]
         return time if not self._waiting(maker, self.latest[shape], LOOKED_BACK) else at
 
     def _waiting(self, step: Step, group: _Open, depth: int) -> int:
@@ -166,7 +168,7 @@ class _Fusion:
                 continue
             nbytes = self.specs[value].nbytes or 0
             if self.fusable_shapes.get(value) == group.shape:  # it may run there as well
-                before = self._waiting(self.structure.makers[value], group, depth - 1) if depth else 0
+                before = self._waiting(self.makers[value], group, depth - 1) if depth else 0
                 nbytes = min(nbytes, before)
             waiting += nbytes
         return waiting
