@@ -310,6 +310,15 @@ def test_an_op_that_cannot_be_loaded_is_told_and_composed_ones_have_nothing_to_c
     assert result.data["reproduce"] == "opgraph check hostile.never"
 
 
+def test_an_op_that_cannot_be_loaded_harms_none_that_its_worker_checks_next(installed):
+    installed('raise ZeroDivisionError("at import")\nclass Never(og.Op, name="hostile.never"): pass\n')
+    names = ["hostile.never", "core.exp", "hostile.never", "core.log"]
+    found = dict(checked_all(names, Settings(["reference"]), time_limit=5, jobs=1))
+    assert [result.check for result in found["hostile.never"]] == ["load"]
+    for name in ("core.exp", "core.log"):
+        assert [str(result) for result in found[name] if not result.ok] == []
+
+
 def test_alike_failures_are_told_once():
     failures = [Result("a.b", "c", str(n), "fail", "the same") for n in range(9)]
     text = str(Report([*failures, Result("a.b", "d", "", "inconclusive", "other")]))

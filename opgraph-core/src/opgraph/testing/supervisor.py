@@ -256,9 +256,10 @@ class Supervised:
         start = time.perf_counter()
         try:
             if not self._open:
-                self._load()
+                if not self._load():
+                    return self._failed(unit, "not run, since the op cannot be loaded any more")
                 self._list()
-            return Result(**self._worker.ask("run", unit=unit)["result"])
+            return Result(**self._ask("run", unit=unit)["result"])
         except Lost as lost:
             self._lost += 1
             return self._failed(unit, str(lost), time.perf_counter() - start)
@@ -271,21 +272,27 @@ class Supervised:
 
     def _load(self) -> bool:
         """Have the worker load the op; return whether there is one."""
-        answer = self._worker.ask("load", op=self.name)
-        self._open = True
+        answer = self._ask("load", op=self.name)
+        self._open = True  # even where there is none: the worker waits to be told to leave
         self.composed = "composed" in answer
         for said in ["cannot be loaded: " + answer["failed"]] if "failed" in answer else answer.get("printed", ()):
             self._failed(Unit(LOAD), said)
-            self._open = "failed" not in answer
         return "loaded" in answer
 
     def _list(self) -> list[Unit]:
         settings = dataclasses.asdict(self._settings)
-        return [Unit(*u) for u in self._worker.ask("list", settings=settings, sampled=self._sampled)["units"]]
+        return [Unit(*u) for u in self._ask("list", settings=settings, sampled=self._sampled)["units"]]
+
+    def _ask(self, do: str, **request: Any) -> dict[str, Any]:
+        """Return the worker's answer; once it is lost, nobody has the op loaded."""
+        try:
+            return self._worker.ask(do, **request)
+        except Lost:
+            self._open = False
+            raise
 
     def _failed(self, unit: Unit, detail: str, seconds: float = 0.0) -> Result:
         """Return, and remember, that a unit failed before there could be a result."""
-        self._open = False
         result = Result(self.name, unit.check, unit.sample, "fail", detail, seconds=seconds)
         self._known[unit] = finished(result, self._op_class, self._settings)
         return self._known[unit]
