@@ -319,6 +319,20 @@ def test_an_op_that_cannot_be_loaded_harms_none_that_its_worker_checks_next(inst
         assert [str(result) for result in found[name] if not result.ok] == []
 
 
+def test_a_fresh_process_imports_nothing_but_the_op_that_is_looked_up(installed, tmp_path):
+    installed("""
+    class Fine(og.Elementwise, name="hostile.fine"):
+        def compute(self, ins, outs):
+            np.multiply(ins[0], 2, out=outs[0])
+    """)
+    (tmp_path / "hostile_killer.py").write_text("import os\nos._exit(9)\n")
+    with open(tmp_path / "hostile_ops-1.0.dist-info" / "entry_points.txt", "a") as file:
+        file.write("hostile.killer = hostile_killer:Killer\n")
+    og.registry.refresh()
+    assert check_op("hostile.fine", checks=["registered"]).ok
+    assert "exit code 9" in check_op("hostile.killer", checks=["registered"]).failures[0].detail
+
+
 def test_alike_failures_are_told_once():
     failures = [Result("a.b", "c", str(n), "fail", "the same") for n in range(9)]
     text = str(Report([*failures, Result("a.b", "d", "", "inconclusive", "other")]))

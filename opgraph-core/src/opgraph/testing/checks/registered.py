@@ -1,26 +1,24 @@
 """How an op is found by its name."""
 
-import functools
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import opgraph as og
 from opgraph.testing.case import Failed
 from opgraph.testing.check import Check
 
-SECONDS = 120  # for a process that imports all that one distribution has
+SECONDS = 120  # for a process that imports one op
 PROGRAM = """
 import json, sys
 import opgraph as og
-for name in sys.argv[1:]:
-    try:
-        found = og.registry.get(name)
-        said = f"{found.__module__}:{found.__qualname__}"
-    except BaseException as error:
-        said = f"{type(error).__name__}: {error}"
-    print("\\n" + json.dumps([name, said]), flush=True)
+try:
+    found = og.registry.get(sys.argv[1])
+    said = f"{found.__module__}:{found.__qualname__}"
+except BaseException as error:
+    said = f"{type(error).__name__}: {error}"
+print("\\n" + json.dumps(said), flush=True)
 """
 
 
@@ -40,9 +38,8 @@ class Registered(Check):
         if found is not op_class:
             raise Failed(f"{name} leads to {_path(found)}, not to {_path(op_class)}")
         _check_front_door(op_class)
-        entries = og.registry.installed().get(name, [])
-        if entries and og.registry.distribution_of(name) is not None:
-            said = _in_fresh_process(entries[0].distribution).get(name, "nothing: the process ended before")
+        if name in og.registry.installed():
+            said = _in_fresh_process(name)
             if said != _path(op_class):
                 raise Failed(f"in a fresh process, {name} leads to {said}, not to {_path(op_class)}")
         return None
@@ -60,13 +57,11 @@ def _check_front_door(op_class: type[og.Op]) -> None:
         raise Failed(f"og.{local} is another function than the op's front door")
 
 
-@functools.cache
-def _in_fresh_process(distribution: str) -> Mapping[str, str]:
-    """Return what the names of a distribution lead to, asked in a process of its own."""
-    names = [name for name, entries in og.registry.installed().items() if entries[0].distribution == distribution]
+def _in_fresh_process(name: str) -> str:
+    """Return what a name leads to in a process that imports nothing else, which might end it."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *names],
+            [sys.executable, "-c", PROGRAM, name],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -74,15 +69,11 @@ def _in_fresh_process(distribution: str) -> Mapping[str, str]:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"importing the ops of {distribution} takes more than {SECONDS} s") from error
-    said = {}
-    for line in done.stdout.splitlines():
-        try:
-            name, path = json.loads(line)
-        except ValueError:
-            continue  # what an op printed while it was imported
-        said[name] = path
-    return said
+        raise Failed(f"importing {name} takes more than {SECONDS} s") from error
+    for line in reversed(done.stdout.splitlines()):  # before it stands what the op printed while it was imported
+        with contextlib.suppress(ValueError):
+            return str(json.loads(line))
+    return f"nothing: the process ended with exit code {done.returncode}"
 
 
 def _path(found: object) -> str:
