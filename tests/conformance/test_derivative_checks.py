@@ -656,6 +656,8 @@ def test_a_missing_conjugate_is_found_on_samples_that_are_real():
     found = failures(Bilinear, X, X[0], conjugate=False)
     assert set(found) == {"complex"}
     assert "conjugate" in found["complex"].data["pattern"]
+    assert "vjp multiplies the cotangent by og.conj(…)" in found["complex"].detail
+    assert 'refuse them: refuses = "c" in an Elementwise op' in found["complex"].detail
 
 
 def test_complex_numbers_that_are_real_give_what_real_ones_give():
@@ -683,7 +685,14 @@ def test_ops_that_cannot_do_with_complex_numbers_say_so():
         def vjp(self, ins, outs, cotangents):
             return (None,)
 
-    assert "raise DtypeError in infer, or in dtypes" in failures(Floor, X)["complex"].detail
+    assert 'if they have no meaning here, refuse them: refuses = "c" in' in failures(Floor, X)["complex"].detail
+
+    class Refusing(Floor, name="test.refusing"):
+        """The integer below, of a real number."""
+
+        refuses = "c"
+
+    assert failures(Refusing, X) == {}
 
 
 def test_domains_are_kept_to():

@@ -233,6 +233,27 @@ def test_an_elementwise_op_of_floats_refuses_integers_when_its_node_is_made(dtyp
         og.apply(og.registry.get("core._divide_or_zero")(), x, x)
 
 
+class Ordered(og.Elementwise, name="acme.ordered"):
+    """x where it is larger than y."""
+
+    inputs = ("x", "y")
+    floating = False
+    refuses = "bc"
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "says"),
+    [
+        ((np.complex64, np.float32), "takes no complex numbers; give it their parts, og.real and og.imag, or"),
+        ((np.float64, np.bool), "takes no booleans; cast them to an integer"),
+    ],
+)
+def test_an_elementwise_op_refuses_the_dtypes_that_its_class_names(dtypes, says):
+    with pytest.raises(og.DtypeError, match=f"^acme.ordered: {says}"):
+        og.apply(Ordered(), *[og.placeholder((2, 3), dtype=dtype) for dtype in dtypes])
+    assert og.apply(Ordered(), og.placeholder((2, 3)), og.placeholder((3,))).shape == (2, 3)
+
+
 def test_an_elementwise_op_of_floats_takes_integers_beside_floats():
     mask, x = og.placeholder((2, 3), dtype=np.bool), og.placeholder((2, 3), dtype=np.float16)
     assert og.apply(Masked(), mask, x).dtype == np.float16

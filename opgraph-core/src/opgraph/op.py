@@ -243,6 +243,9 @@ class Elementwise(Op):
         Promises that no input is read after an output was written.
     floating : bool
         Whether integers and booleans are cast to the default float before they go in.
+    refuses : str
+        Kinds of dtypes that do not go in, as NumPy names them: ``"c"`` for complex numbers, ``"b"`` for booleans,
+        ``"bc"`` for both.
     ufunc : numpy.ufunc, optional
         What computes the outputs, called with the inputs and them. An op that names it needs no `compute`.
     """
@@ -250,6 +253,7 @@ class Elementwise(Op):
     outputs: ClassVar[int] = 1
     inplace: ClassVar[bool] = False
     floating: ClassVar[bool] = True
+    refuses: ClassVar[str] = ""
     ufunc: ClassVar[np.ufunc | None] = None
 
     def compute(self, ins: Arrays, outs: Arrays) -> None:
@@ -266,6 +270,10 @@ class Elementwise(Op):
         """Return the broadcast shape with `dtypes`, once for each output."""
         if self.floating:
             check_floating(self, *[spec.dtype for spec in ins])
+        if self.refuses:
+            for spec in ins:
+                if spec.dtype.kind in self.refuses:
+                    raise DtypeError(_REFUSALS.get(spec.dtype.kind, f"takes no {spec.dtype}; cast it to a float"))
         shape = broadcast_shapes(*[spec.shape for spec in ins])
         dtypes = self.dtypes(*[spec.dtype for spec in ins])
         if isinstance(dtypes, tuple):
@@ -284,6 +292,12 @@ class Elementwise(Op):
     def flops(self, ins: Specs, outs: Specs) -> int:
         """Return one for each element of an output, unless overridden."""
         return outs[0].shape.size or 0
+
+
+_REFUSALS = {
+    "b": "takes no booleans; cast them to an integer",
+    "c": "takes no complex numbers; give it their parts, og.real and og.imag, or their og.abs",
+}
 
 
 def check_floating(op: Op, *dtypes: np.dtype[Any]) -> None:

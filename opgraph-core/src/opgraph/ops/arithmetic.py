@@ -1,7 +1,7 @@
 """Arithmetic on one operand and on two that broadcast, as NumPy's operators do it."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,21 +20,9 @@ class Binary(Protocol):
 
 
 class Choosy(Elementwise):
-    """What functions share that complex numbers, or booleans, do not go into: `refuses` has their kinds."""
+    """What functions share that complex numbers do not go into."""
 
-    refuses: ClassVar[str] = "c"
-
-    def dtypes(self, *ins: np.dtype[Any]) -> np.dtype[Any] | tuple[np.dtype[Any], ...]:
-        for dtype in ins:
-            if dtype.kind in self.refuses:
-                raise DtypeError(_REFUSALS[dtype.kind])
-        return super().dtypes(*ins)
-
-
-_REFUSALS = {
-    "b": "takes no booleans; cast them to an integer",
-    "c": "takes no complex numbers; give it their parts, og.real and og.imag, or their og.abs",
-}
+    refuses = "c"
 
 
 def _pairs(rng: Rng) -> Iterable[Sample]:

@@ -11,6 +11,7 @@ from opgraph.testing.numeric import Derivative
 from opgraph.testing.verdict import judge
 
 ANGLE = 0.5  # numbers are turned by at most so much, which keeps them off the branch cuts of what takes positive ones
+REFUSING = 'refuse them: refuses = "c" in an Elementwise op, DtypeError from infer in any other'
 ROUNDING = 1e-12  # of the largest value: complex arithmetic takes other steps
 
 
@@ -36,7 +37,7 @@ class Complex(DerivativeCheck):
         except Exception as error:
             raise Failed(
                 f"infer lets complex numbers in, but they end in {type(error).__name__}: {error}\nif they have no "
-                "meaning here, raise DtypeError in infer, or in dtypes"
+                f"meaning here, {REFUSING}"
             ) from error
         if not embedded.outputs:
             return NOTHING
@@ -53,8 +54,21 @@ class Complex(DerivativeCheck):
                 direction = tangents(rng, moved, block)
                 if part is not None:  # the real or the imaginary parts alone
                     direction = [np.asarray(part * t.real, t.dtype) if t.dtype.kind == "c" else t for t in direction]
-                _hold_along(moved, direction)
+                try:
+                    _hold_along(moved, direction)
+                except Failed as failure:
+                    raise _with_ways_out(failure) from None
         return None
+
+
+def _with_ways_out(failure: Failed) -> Failed:
+    """Return a failure of a gradient that says what an author may do about it."""
+    if failure.verdict == "fail":
+        failure.detail += (
+            "\nwhere complex numbers have a meaning, vjp multiplies the cotangent by og.conj(…) of a derivative; "
+            f"where they have none, {REFUSING}"
+        )
+    return failure
 
 
 def _hold_along(case: Case, direction: list[Array]) -> None:

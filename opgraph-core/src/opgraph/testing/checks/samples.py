@@ -91,13 +91,15 @@ def _refusal(case: Case) -> str:
             other = tuple((1, *shape) if k == i else s for k, s in enumerate(shapes))
             if inferred(case.op, other, dtypes) is None:
                 return f"another dimension of input {i}"
-    floating = isinstance(case.op, og.Elementwise) and case.op.floating  # then the base class refuses the others
     for dtype in DTYPES:
-        if floating and dtype.kind in "biu":
-            continue
-        if inferred(case.op, shapes, [dtype] * len(shapes)) is None:
+        if dtype.kind not in _refused_by_base(case.op) and inferred(case.op, shapes, [dtype] * len(shapes)) is None:
             return f"inputs of {dtype}"
     return ""
+
+
+def _refused_by_base(op: og.Op) -> str:
+    """Return the kinds of dtypes that the base class refuses, because the op's class says so."""
+    return op.refuses + ("biu" if op.floating else "") if isinstance(op, og.Elementwise) else ""
 
 
 def _named(dim: tuple[int, int]) -> str:
