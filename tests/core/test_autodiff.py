@@ -309,6 +309,22 @@ def test_check_grads_does_not_trust_what_is_too_rough():
         check_grads(og.apply(Noisy(), x), [x], {x: [0.4, 1.0]}, order=1)
 
 
+@pytest.mark.parametrize(
+    ("function", "at", "order", "says"),
+    [
+        (og.relu, [0.0, 0.0], 2, "there is a kink, where the derivative is .* and the gradient says 0; move the point"),
+        (lambda x: og.relu(x - 0.5), [2.0, 0.5], 1, r"^d\(<relu.*/dx cannot be checked at \(1,\) and 1 of 2 .* kink"),
+        (lambda x: og.relu(x) * x, [0.0, 2.0], 2, r"^d\(d\(.*cannot be checked at \(0,\).* there is a kink"),
+        (lambda x: og.where(x < 1, x, 2 * x), [1.0, 0.5], 1, "there is a jump"),
+        (og.abs, [1.0, 0.0], 2, r"^d\(d\(.*there is a jump"),  # the first gradient is what differences give
+    ],
+)
+def test_check_grads_tells_a_kink_or_a_jump_from_a_wrong_gradient(function, at, order, says):
+    x = og.placeholder((2,), dtype=np.float64, name="x")
+    with pytest.raises(AssertionError, match=says):
+        check_grads(function(x), [x], {x: at}, order)
+
+
 def test_check_grads_puts_a_variable_back_when_the_run_fails():
     class Picky(og.Elementwise, name="test.picky"):
         """x, but only where it was first."""
