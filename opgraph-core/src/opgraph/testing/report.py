@@ -17,9 +17,7 @@ BAD: tuple[Status, ...] = ("fail", "inconclusive")
 SCHEMA = "opgraph.conformance/1"
 # how `data` is shown below a failure's detail, which says the rest
 _SHOWN = {
-    "pattern": "looks like",
-    "left": "derivative from below",
-    "right": "derivative from above",
+    "pattern": "it looks like this",
     "smallest": "smallest input found",
     "reproduce": "reproduce with",
 }
