@@ -204,6 +204,19 @@ def test_samples_that_are_none_are_told_whatever_was_asked_for(make_op, samples,
     assert expected in details(report, "samples")[""]
 
 
+@pytest.mark.parametrize("samples", [zero_division, no_samples, nothing, endless])
+def test_without_samples_only_the_check_of_samples_fails(make_op, samples):
+    report = check_op(make_op(samples=samples))
+    assert {failure.check for failure in report.failures} == {"samples", "registered"}  # it is not registered
+    assert {r.check: r.detail for r in report.results}["pickle"] == "there are no samples to check on"
+
+
+@pytest.mark.parametrize("samples", [np.ones((2, 3)), 3])
+def test_what_is_given_as_samples_and_is_none_is_refused(make_op, samples):
+    with pytest.raises(og.ArgumentError, match="check_op: samples .*og.Sample"):
+        check_op(make_op(), samples=samples)
+
+
 def test_samples_that_differ_between_processes_are_told(make_op):
     @classmethod
     def samples(cls, rng):

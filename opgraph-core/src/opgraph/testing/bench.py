@@ -12,10 +12,11 @@ import opgraph as og
 from opgraph.testing import smallest, watch
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import Check, all_checks
-from opgraph.testing.declared import declared_samples, listed, named
+from opgraph.testing.declared import Unsampled, declared_samples, listed, named
 from opgraph.testing.report import BAD, Result, Status
 
 SAMPLES = "samples"  # the check that speaks of an op's samples
+UNSAMPLED = "there are no samples to check on"
 # these two stand in the place of a check: where an op cannot even be imported, and for what it declares to fail
 LOAD = "load"
 EXPECTED = "expected_failures"
@@ -84,10 +85,7 @@ class Bench:
             with watch.listening():
                 try:
                     found = declared_samples(self.op_class, self.settings.seed)
-                except KeyboardInterrupt:
-                    raise
-                # whatever it raises, the op can be checked as a whole
-                except BaseException:
+                except Unsampled:  # the op can be checked as a whole
                     found = []
                     others = {name: check for name, check in self.checks.items() if name != SAMPLES}
                     self.checks = {SAMPLES: _Unsampled(), **others}
@@ -145,6 +143,8 @@ class Bench:
             try:
                 reason = run()
                 status, detail = ("pass", "") if reason is None else ("not applicable", reason)
+            except Unsampled as failure:
+                status, detail = ("fail", failure.detail) if unit.check == SAMPLES else ("not applicable", UNSAMPLED)
             except Failed as failure:
                 status, detail, data = failure.verdict, failure.detail, dict(failure.data)
             except KeyboardInterrupt:

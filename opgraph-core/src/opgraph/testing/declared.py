@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 
 import opgraph as og
+from opgraph.testing import watch
 from opgraph.testing.case import Failed
 
 MOST = 1000  # samples; a generator that never ends must
+
+
+class Unsampled(Failed):
+    """The op's samples cannot be had. The check `samples` fails by it, and others have nothing to check."""
 
 
 def declared_samples(op_class: type[og.Op], seed: int = 0) -> list[og.Sample]:
@@ -17,23 +22,28 @@ def declared_samples(op_class: type[og.Op], seed: int = 0) -> list[og.Sample]:
 
     Raises
     ------
-    Failed
-        Where there are too many, or they are no samples.
+    Unsampled
+        Where there are too many, they are no samples, or the op raises anything instead.
     """
-    return listed(op_class.samples(np.random.default_rng(seed)))
+    try:
+        return listed(op_class.samples(np.random.default_rng(seed)))
+    except (Unsampled, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise Unsampled(watch.explained(error)) from error
 
 
 def listed(samples: Iterable[og.Sample]) -> list[og.Sample]:
-    """Return `samples` as a list; raises as `declared_samples`."""
+    """Return `samples` as a list; raise `Unsampled` where there are too many, or they are no samples."""
     given: Any = samples
     if not isinstance(given, Iterable):
-        raise Failed(f"samples returns {given!r}; it yields og.Sample(inputs, attrs)")
+        raise Unsampled(f"samples returns {given!r}; it yields og.Sample(inputs, attrs)")
     found = list(itertools.islice(given, MOST + 1))
     for n, sample in enumerate(found):
         if not isinstance(sample, og.Sample):
-            raise Failed(f"samples yields {sample!r} as number {n}; it yields og.Sample(inputs, attrs)")
+            raise Unsampled(f"samples yields {sample!r} as number {n}; it yields og.Sample(inputs, attrs)")
     if len(found) > MOST:
-        raise Failed(f"samples yields more than {MOST} samples; does it end?")
+        raise Unsampled(f"samples yields more than {MOST} samples; does it end?")
     return found
 
 

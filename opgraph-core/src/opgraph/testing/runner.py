@@ -7,6 +7,7 @@ from opgraph.errors import did_you_mean
 from opgraph.testing.bench import Bench, Settings
 from opgraph.testing.channel import has_fork
 from opgraph.testing.check import all_checks
+from opgraph.testing.declared import Unsampled, listed
 from opgraph.testing.report import Report, Result
 from opgraph.testing.supervisor import DEFAULT_TIME_LIMIT, LocalOp, checked
 
@@ -44,9 +45,13 @@ def check_op(
     Raises
     ------
     ArgumentError
-        Where `op` is none, or no check has one of the names in `checks`.
+        Where `op` is none, no check has one of the names in `checks`, or `samples` are none.
     """
     settings = Settings(known(checks), seed)
+    try:
+        samples = samples if samples is None else listed(samples)
+    except Unsampled as error:
+        raise og.ArgumentError(f"check_op: {error}") from None
     if isinstance(op, str):
         if op in og.registry.installed() and samples is None and not in_process:
             return Report(list(checked(op, settings, time_limit)))

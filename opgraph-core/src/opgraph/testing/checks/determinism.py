@@ -11,6 +11,7 @@ import opgraph as og
 from opgraph.testing.agreement import are_same, expect_same
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import NOTHING, Check
+from opgraph.testing.declared import declared_samples
 from opgraph.testing.programs import applied, values_and_gradients
 from opgraph.testing.variations import reshuffled
 
@@ -126,4 +127,4 @@ def _keys(op_class: type[og.Op], inputs: Any) -> list[int]:
 
 
 def _valid(op_class: type[og.Op], seed: int) -> list[og.Sample]:
-    return [s for s in op_class.samples(np.random.default_rng(seed)) if s.raises is None]
+    return [s for s in declared_samples(op_class, seed) if s.raises is None]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import opgraph as og
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import NOTHING, Check
+from opgraph.testing.declared import declared_samples
 from opgraph.testing.variations import dimensions, resized, shapes_of, with_sizes
 
 Array: TypeAlias = NDArray[Any]
@@ -29,7 +30,7 @@ class Errors(Check):
     name = "errors"
 
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
-        invalid = [s for s in op_class.samples(np.random.default_rng(seed)) if s.raises is not None]
+        invalid = [s for s in declared_samples(op_class, seed) if s.raises is not None]
         for n, sample in enumerate(invalid):
             _check_raises(op_class, sample, f"invalid sample {sample.id or n!r}")
         return None if invalid else NOTHING

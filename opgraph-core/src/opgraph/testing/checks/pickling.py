@@ -7,12 +7,11 @@ import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 import opgraph as og
 from opgraph.testing.agreement import attribute_bits, expect_same
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import Check
+from opgraph.testing.declared import declared_samples
 
 
 def _pickled(op: og.Op) -> og.Op:
@@ -34,7 +33,7 @@ class Pickle(Check):
     searchable = False  # it looks at attributes alone
 
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
-        samples = [s for s in op_class.samples(np.random.default_rng(seed)) if s.raises is None]
+        samples = [s for s in declared_samples(op_class, seed) if s.raises is None]
         ops = [op for sample in samples for op in _neighbours(op_class(**sample.attrs))]
         for a, b in itertools.combinations_with_replacement(ops, 2):
             alike = attribute_bits(a) == attribute_bits(b)

@@ -4,13 +4,13 @@ import os
 import tempfile
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 import opgraph as og
 from opgraph.testing.agreement import attribute_bits, expect_same
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import NOTHING, Check
+from opgraph.testing.declared import declared_samples
 from opgraph.testing.programs import cotangents, with_gradients
 
 Array: TypeAlias = NDArray[Any]
@@ -22,7 +22,7 @@ class SaveLoad(Check):
     name = "save_load"
 
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
-        samples = [s for s in op_class.samples(np.random.default_rng(seed)) if s.raises is None]
+        samples = [s for s in declared_samples(op_class, seed) if s.raises is None]
         if not samples:
             return NOTHING
         if op_class.name not in og.registry.names():

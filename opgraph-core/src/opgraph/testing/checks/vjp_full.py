@@ -5,6 +5,7 @@ import numpy as np
 import opgraph as og
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import NOTHING
+from opgraph.testing.declared import declared_samples
 from opgraph.testing.derivatives import DerivativeCheck
 from opgraph.testing.jacobians import analytic_jacobians, compare, is_small, numeric_jacobians
 from opgraph.testing.numeric import UNITS, Derivative
@@ -21,7 +22,7 @@ class VjpFull(DerivativeCheck):
             return NOTHING
         declared = (op_class.info or og.OpInfo()).zero_gradient
         seen: dict[int, bool] = {}
-        for sample in op_class.samples(np.random.default_rng(seed)):
+        for sample in declared_samples(op_class, seed):
             if sample.raises is not None:
                 continue
             case = Case.of(op_class, sample, sample.id, seed)
