@@ -157,6 +157,19 @@ def test_what_an_op_prints_is_kept_and_told(make_op, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_a_method_prints_is_told_once(make_op):
+    def compute(self, ins, outs):
+        print(f"debug\ndebug {ins[0].shape}")
+        np.multiply(ins[0], 2, out=outs[0])
+
+    report = check_op(make_op(compute=compute), checks=["reference", "purity", "layout", "vjp_full", "jvp"])
+    assert len(report.failures) > 5
+    assert str(report).count("FAIL") == 1
+    assert "\n  prints to stdout in compute of hostile.op: 'debug\\ndebug (2, 3)" in str(report)
+    assert str(report).count("debug\\n") == 1
+    assert report.failures[0].data["printed"] == ["prints to stdout in compute of hostile.op"]
+
+
 def test_reading_the_terminal_does_not_wait_for_it(make_op):
     report = check_op(make_op(compute=lambda self, ins, outs: input()), checks=["vjp_full"])
     assert "raises EOFError" in details(report)["one"]

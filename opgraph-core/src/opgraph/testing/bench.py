@@ -154,7 +154,9 @@ class Bench:
                 status, detail = "fail", watch.explained(error)
         seconds = time.perf_counter() - start
         if printed:
-            status, detail = "fail", "\n".join(filter(None, [detail, *printed]))
+            if status not in BAD:  # nothing else is wrong
+                detail, data["printed"] = "", list(printed)
+            status, detail = "fail", "\n".join(filter(None, [detail, *watch.lines(printed)]))
         result = Result(self.op_class.name, unit.check, unit.sample, status, detail, data, seconds)
         return finished(result, self.op_class, self.settings)
 

@@ -38,7 +38,8 @@ class Result:
     data
         The same for machines, where available: the worst ``index``; the values ``analytic``, ``numeric``, ``error``
         or ``found``, ``expected`` there; the one-sided derivatives ``left`` and ``right``; the ``pattern``; the
-        ``smallest`` input; the ``seed``; the command that ``reproduce``\\ s it.
+        ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the ``seed``; the command that
+        ``reproduce``\\ s it.
     seconds
         How long it took.
     """
@@ -129,10 +130,14 @@ class Report:
 
 
 def alike(failures: Sequence[Result], most: int = 4) -> list[str]:
-    """Return the text of each failure; what an op does wrong in the same words elsewhere is only counted."""
+    """Return the text of each failure; what an op does wrong in the same words elsewhere is only counted.
+
+    Where an op prints, it is the same wherever it is the same method that does.
+    """
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in failures:
-        groups.setdefault((result.op, result.status, result.detail), []).append(result)
+        what = str(result.data.get("printed", result.detail))
+        groups.setdefault((result.op, result.status, what), []).append(result)
     texts = []
     for first, *others in groups.values():
         places = [place(result) for result in others[:most]]

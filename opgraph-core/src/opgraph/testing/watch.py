@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import FrameType
 from typing import IO
 
@@ -84,9 +84,9 @@ native: IO[bytes] | None = None  # where a worker's file descriptors 1 and 2 lea
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[list[str]]:
-    """Give a list that holds, afterwards, what was printed meanwhile: who printed what, a line for each."""
-    printed: list[str] = []
+def listening() -> Iterator[dict[str, str]]:
+    """Give a mapping that holds, afterwards, what was printed meanwhile: by who printed where, what."""
+    printed: dict[str, str] = {}
     parts: dict[str, str] = {}
     before = _written()
     out, err = _Recorder("stdout", parts), _Recorder("stderr", parts)
@@ -95,7 +95,12 @@ def listening() -> Iterator[list[str]]:
     if native is not None and _written() > before:
         native.seek(before)
         parts["writes to the file descriptor of stdout or stderr"] = native.read().decode(errors="replace")
-    printed += [f"{what}: {_shortened(text)}" for what, text in parts.items() if text.strip()]
+    printed.update({what: _shortened(text) for what, text in parts.items() if text.strip()})
+
+
+def lines(printed: Mapping[str, str]) -> list[str]:
+    """Return what `listening` found, in words."""
+    return [f"{what}: {text}" for what, text in printed.items()]
 
 
 def _written() -> int:
@@ -103,5 +108,5 @@ def _written() -> int:
 
 
 def _shortened(text: str) -> str:
-    text = text.strip()
+    text = "\n".join(dict.fromkeys(text.strip().splitlines()))  # a kernel is called often
     return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")

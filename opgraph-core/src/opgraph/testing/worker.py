@@ -79,7 +79,7 @@ def _load(request: dict[str, Any], find: Find) -> tuple[dict[str, Any], Any]:
             return {"failed": str(error) or type(error).__name__}, None
     if not isinstance(target, type):
         return {"composed": True}, None
-    return {"loaded": True, "printed": printed}, (target, samples)
+    return {"loaded": True, "printed": watch.lines(printed)}, (target, samples)
 
 
 def _bench(request: dict[str, Any], loaded: tuple[type[og.Op], Iterable[og.Sample] | None]) -> Bench:
