@@ -122,7 +122,11 @@ def raising():
     def interrupt(self, ins, outs, cotangents):
         raise GeneratorExit
 
+    def mutates(self, ins, outs):
+        np.multiply(ins[0], 2, out=ins[0])
+
     return [
+        pytest.param({"compute": mutates}, "; inputs are read-only, a kernel writes to its outputs", id="mutation"),
         pytest.param({"compute": exits}, "compute of hostile.op raises SystemExit('bye'), at", id="exit"),
         pytest.param({"compute": recursion}, "compute of hostile.op raises RecursionError", id="recursion"),
         pytest.param({"compute": memory}, "compute of hostile.op raises MemoryError: all gone", id="memory"),

@@ -184,6 +184,14 @@ def placing(what: str, source: Source | None) -> Iterator[None]:
         raise error.located(what, source=source) from error.__cause__
 
 
+def raised(error: BaseException) -> str:
+    """Return in words what a kernel raised; of one that wrote over its inputs, that it must not."""
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, ValueError) and "read-only" in str(error):  # NumPy does not say which array is
+        what += "; inputs are read-only, a kernel writes to its outputs and scratch alone"
+    return what
+
+
 def did_you_mean(name: str, known: Any) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
     name = str(name)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from opgraph.build import input_names
-from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source
+from opgraph.errors import KernelError, NonFiniteError, OpgraphError, Source, raised
 from opgraph.op import Array, Kernel, Op
 from opgraph.spec import Shape, Spec, known_shape
 from opgraph.stopwatch import Stopwatch, clock
@@ -546,7 +546,7 @@ class Plan:
         if isinstance(error, _StepFailed):
             step, error = error.step, error.error
         if not isinstance(error, OpgraphError):
-            error = KernelError(f"its kernel raised {type(error).__name__}: {error}")
+            error = KernelError(f"its kernel raised {raised(error)}")
         structure = self._named()
         step = structure.maker(step.outputs[0]) or step
         shown = structure.describe_inputs(step, self.specs, self.arrays)

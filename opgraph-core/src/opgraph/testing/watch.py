@@ -11,6 +11,7 @@ from types import FrameType
 from typing import IO
 
 import opgraph as og
+from opgraph.errors import raised
 
 METHODS = ("infer", "compute", "vjp", "samples", "view", "scratch", "shape_only", "dtypes")
 LONGEST = 100  # characters of printed text that are shown
@@ -40,9 +41,7 @@ def explained(error: BaseException) -> str:
         return "\n".join([getattr(error, "detail", str(error)), *(n for n in notes if not n.startswith("at "))])
     lines = traceback.extract_tb(innermost.__traceback__)
     where = f", at {lines[-1].filename}:{lines[-1].lineno}" if lines else ""
-    what = f"{type(innermost).__name__}: {innermost}".rstrip(": ")
-    if isinstance(innermost, SystemExit):
-        what = f"SystemExit({innermost.code!r})"
+    what = f"SystemExit({innermost.code!r})" if isinstance(innermost, SystemExit) else raised(innermost)
     if method:
         return f"{method} raises {what}{where}"
     return f"the check raises {what}{where}; either the op breaks its contract, or the check is wrong"
