@@ -130,11 +130,36 @@ def test_wrong_usage_is_told_with_what_was_meant(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--jobs", "0"], ["--seed", "-1"], ["--time-limit", "0"], ["--seed", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["--jobs", "0"], ["--seed", "-1"], ["--time-limit", "0"], ["--seed", "x"], ["--jobs", "1.5"]]
+)
 def test_wrong_numbers_are_usage_errors(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
         main(["check", "core.exp", *arguments])
     assert caught.value.code == 2
+    assert f"error: argument {arguments[0]}: must be a " in capsys.readouterr().err
+
+
+def test_a_sample_that_is_not_there_is_told_with_those_that_are(capsys):
+    assert main(["check", "core.exp", "core.log", "--sample", "complx", "--only", "reference", "--quiet"]) == 2
+    out, err = capsys.readouterr()
+    assert "nothing to check" not in out
+    assert err.startswith("opgraph check: no sample is called 'complx'; did you mean 'complex'?\n  there are '")
+    assert "'complex'" in err.partition("there are")[2]
+
+
+def test_a_sample_that_some_ops_have_is_looked_at_there(capsys):
+    assert main(["check", "core.exp", "core.one_hot", "--sample", "complex", "--only", "infer"]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^core\.exp +ok     1 ", out, re.MULTILINE)
+    assert re.search(r"^core\.one_hot +nothing to check: no sample is called 'complex'$", out, re.MULTILINE)
+    assert err == ""
+
+
+def test_an_op_that_cannot_be_loaded_is_told_whatever_sample_was_asked_for(installed, capsys):
+    installed('raise ZeroDivisionError("at import")\nclass Never(og.Op, name="hostile.never"): pass\n')
+    assert main(["check", "hostile.never", "--sample", "0", "--quiet"]) == 1
+    assert "FAIL: hostile.never: load\n  cannot be loaded: " in capsys.readouterr().out
 
 
 def test_checks_are_listed_with_what_they_promise(capsys):

@@ -4,7 +4,7 @@ import argparse
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opgraph import __version__, registry
 from opgraph.errors import OpgraphError
@@ -131,21 +131,22 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
+    return int(_number(text, int, lambda value: value >= 0, "a whole number, 0 or more"))
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be positive")
-    return value
+    return int(_number(text, int, lambda value: value >= 1, "a whole number, 1 or more"))
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError("must be positive, and less than 1,000,000")
-    return value
+    return _number(text, float, lambda value: 0 < value < 1e6, "a number of seconds between 0 and 1,000,000")
+
+
+def _number(text: str, kind: type[float], fits: Callable[[float], bool], words: str) -> float:
+    try:
+        value = kind(text)
+        if fits(value):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be {words}, not {text!r}")

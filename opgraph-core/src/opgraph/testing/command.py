@@ -18,6 +18,7 @@ from opgraph.testing.supervisor import DEFAULT_TIME_LIMIT, checked_all
 
 THOROUGH_TIME_LIMIT = 10 * DEFAULT_TIME_LIMIT
 USAGE = 2
+MOST_NAMED = 20  # samples that a message lists
 
 
 def check(args: argparse.Namespace) -> int:
@@ -58,7 +59,17 @@ def check(args: argparse.Namespace) -> int:
         with open(args.html, "w", encoding="utf-8") as file:
             file.write(html.page(report))
     print(f"\n{report.summary()}, {time.monotonic() - start:.1f} s in all")
+    if args.sample and found and all("samples" in result.data for result in found):
+        print(f"opgraph check: {_no_sample(args.sample, found)}", file=sys.stderr)
+        return USAGE
     return 0 if report.ok else 1
+
+
+def _no_sample(name: str, found: Sequence[Result]) -> str:
+    """Return that no op has a sample of that name, and which there are, from results that say so."""
+    known = list(dict.fromkeys(sample for result in found for sample in result.data["samples"]))
+    there = ", ".join(map(repr, known[:MOST_NAMED])) + ", …" * (len(known) > MOST_NAMED)
+    return f"no sample is called {name!r}{did_you_mean(name, known)}\n  there are {there or 'none'}"
 
 
 def named_ops(names: Sequence[str]) -> list[str]:
@@ -124,12 +135,14 @@ class _Progress:
         self.clear()
         if not results:
             verdict = "nothing to check: composed of other ops"
+        elif not made:
+            verdict = f"nothing to check: {results[0].detail}"
         elif bad:
             verdict = f"FAILED {bad} of {made}"
         else:
             verdict = f"ok     {made}"
         if bad or not self.quiet:
-            seconds = f"  {sum(result.seconds for result in results):.1f} s" if results else ""
+            seconds = f"  {sum(result.seconds for result in results):.1f} s" if made else ""
             print(f"{name:36} {verdict}{seconds}", flush=True)
 
     def clear(self) -> None:

@@ -326,9 +326,15 @@ def checked(
     worker = mine if started is None or isinstance(op, LocalOp) else started
     supervised = Supervised(op, worker, settings)
     try:
-        for unit in supervised.units():
-            if sample is None or unit.sample == sample:
-                yield supervised.run(unit)
+        units = supervised.units()
+        if sample is not None and not supervised.composed:
+            named = list(dict.fromkeys(unit.sample for unit in units if unit.sample))
+            # without any, what is of interest is why
+            units = [u for u in units if (u.sample == sample if named else u.check in (LOAD, SAMPLES))]
+            if not units:
+                missing = f"no sample is called {sample!r}"
+                yield Result(supervised.name, SAMPLES, sample, "not applicable", missing, {"samples": named})
+        yield from map(supervised.run, units)
         supervised.close()
     finally:
         mine.close()
