@@ -39,11 +39,11 @@ def expect_same(found: Sequence[Array], expected: Sequence[Array], what: str, ro
         if not same.all():
             worst = tuple(int(k) for k in np.unravel_index(np.argmin(same), same.shape))
             raise Failed(
-                f"{where} at {worst} is {value[worst]!r}, not {wanted[worst]!r}; "
+                f"{where} at {worst} is {value[worst]}, not {wanted[worst]}; "
                 f"{same.size - np.count_nonzero(same)} of {same.size} differ",
                 index=worst,
-                found=repr(value[worst]),
-                expected=repr(wanted[worst]),
+                found=str(value[worst]),
+                expected=str(wanted[worst]),
             )
 
 

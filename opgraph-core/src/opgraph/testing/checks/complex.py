@@ -3,6 +3,7 @@
 import numpy as np
 
 import opgraph as og
+from opgraph.testing import watch
 from opgraph.testing.case import Case, Failed, real_view
 from opgraph.testing.check import NOTHING
 from opgraph.testing.derivatives import DerivativeCheck, blocks, cotangents, derivative_in, tangents, uneven_in
@@ -36,8 +37,8 @@ class Complex(DerivativeCheck):
         # a kernel that was not written for complex numbers may raise anything
         except Exception as error:
             raise Failed(
-                f"infer lets complex numbers in, but they end in {type(error).__name__}: {error}\nif they have no "
-                f"meaning here, {REFUSING}"
+                f"infer lets complex numbers in, but then {watch.explained(error)}\n"
+                f"if they have no meaning here, {REFUSING}"
             ) from error
         if not embedded.outputs:
             return NOTHING
