@@ -661,6 +661,20 @@ def test_a_missing_conjugate_is_found_on_samples_that_are_real():
     assert 'refuse them: refuses = "c" in an Elementwise op' in found["complex"].detail
 
 
+def test_a_kernel_that_rounds_is_not_said_to_have_a_kink():
+    class Narrow(Real, name="test.narrow"):
+        """The cosine, with the precision of float32."""
+
+        def compute(self, ins, outs):
+            outs[0][...] = np.cos(ins[0].astype(np.float32))
+
+        def vjp(self, ins, outs, cotangents):
+            return (-cotangents[0] * og.sin(ins[0]),)
+
+    for x in (X, 1.01 * X):
+        assert "kink" not in str(failures(Narrow, x)["vjp_full"])
+
+
 def test_complex_numbers_that_are_real_give_what_real_ones_give():
     class Half(og.Elementwise, name="test.half_complex"):
         """The identity, which halves complex numbers."""

@@ -16,8 +16,8 @@ from opgraph.testing.numeric import (
     Sides,
     along,
     numerical_jacobian,
-    sides_along,
     size_at,
+    steady_sides,
 )
 from opgraph.testing.patterns import guess
 from opgraph.testing.verdict import Bools, Finding, judge
@@ -175,14 +175,14 @@ def sides_at(case: Case, i: int, element: tuple[int, ...]) -> dict[int, Sides]:
     """Return what each output does on the two sides of one real number of input `i`."""
     x = real_view(case.inputs[i])
     at, (low, high) = float(x[element]), case.domain(i)
-    found = sides_along(along(values_by(case, i), x, element), size_at(x, element), (low - at, high - at))
+    found = steady_sides(along(values_by(case, i), x, element), size_at(x, element), (low - at, high - at))
     parts = [parted(case, part) for part in found]
     return {o: Sides(*(part[o] for part in parts)) for o in case.outputs}
 
 
 def uneven_of(f: Function, x: Floats, element: tuple[int, ...], room: Interval = EVERYWHERE) -> bool:
     """Whether `f`, of how far an element of `x` is moved, has a kink or a jump there."""
-    return bool(sides_along(f, size_at(x, element), room).uneven.any())
+    return bool(steady_sides(f, size_at(x, element), room).uneven.any())
 
 
 def compare(analytic: Floats, numeric: Derivative, what: str, case: Case, o: int, i: int) -> None:

@@ -196,6 +196,17 @@ def sides_along(f: Function, scale: float, room: Interval = EVERYWHERE) -> Sides
         return Sides(slopes[0], slopes[1], (limits[1] - limits[0]) / largest)
 
 
+def steady_sides(f: Function, scale: float, room: Interval = EVERYWHERE) -> Sides:
+    """Return `sides_along`, with NaN where it depends on the steps, as for noise: there is no telling what is at 0."""
+    found, other = (sides_along(f, part * scale, room) for part in (1.0, ASIDE))
+    with np.errstate(all="ignore"):
+        moved = np.fmax(np.abs(found.left - other.left), np.abs(found.right - other.right))
+        steady = moved <= UNEVEN * np.fmax(np.abs(found.left), np.abs(found.right))
+        # by a jump, slopes may be rounding alone
+        steady |= (np.abs(found.jump) > UNEVEN) & np.isclose(found.jump, other.jump, rtol=0.01)
+    return Sides(np.where(steady, found.left, np.nan), np.where(steady, found.right, np.nan), found.jump)
+
+
 def _within(found: Derivative, part: float) -> bool:
     """Whether every error is below a part of the derivatives, or all that rounding lets one see."""
     size = np.abs(found.value)
