@@ -55,6 +55,13 @@ def test_other_tests_run_as_well(strangers_found):
     result.assert_outcomes(passed=5)
 
 
+@pytest.mark.parametrize("option", ["--opgraph-seed=-1", "--opgraph-time-limit=0"])
+def test_a_wrong_number_is_wrong_usage(strangers_found, option):
+    result = strangers_found.runpytest_inprocess("--opgraph-conformance", "right-ops", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*the seed must be*" if "seed" in option else "*the time limit must be*"])
+
+
 def test_an_unknown_name_is_wrong_usage(strangers_found):
     result = strangers_found.runpytest_inprocess("--opgraph-conformance", "rihgt-ops")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

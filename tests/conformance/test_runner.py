@@ -298,6 +298,10 @@ def test_a_check_registered_here_is_made_and_may_fail(make_op, monkeypatch):
 def test_unknown_checks_and_ops_are_refused(make_op):
     with pytest.raises(og.ArgumentError, match="no check is called 'vjp_ful'; did you mean 'vjp_full'?"):
         check_op(make_op(), checks=["vjp_ful"])
+    with pytest.raises(og.ArgumentError, match="the seed must be a whole number, 0 or more, not -1"):
+        check_op(make_op(), seed=-1)
+    with pytest.raises(og.ArgumentError, match="the time limit must be between 0 and 1,000,000 s, not 0"):
+        check_op(make_op(), time_limit=0)
     with pytest.raises(og.ArgumentError, match="is no Op class"):
         check_op(3)
     with pytest.raises(og.UnknownOpError, match="did you mean"):

@@ -47,6 +47,10 @@ class Settings:
     seed: int = 0
     thorough: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise og.ArgumentError(f"the seed must be a whole number, 0 or more, not {self.seed!r}")
+
 
 class Bench:
     """One op, with its samples and the checks to make.

@@ -27,12 +27,12 @@ class Plugin:
         try:
             self.names = named_ops(config.getoption("opgraph_conformance"))
             checks = known(config.getoption("opgraph_check"))
+            self.settings = Settings(checks, config.getoption("opgraph_seed"), thorough)
+            limit = config.getoption("opgraph_time_limit")
+            self.time_limit = (THOROUGH_TIME_LIMIT if thorough else DEFAULT_TIME_LIMIT) if limit is None else limit
+            self.worker = Worker(self.time_limit)
         except (og.UnknownOpError, og.ArgumentError) as error:
             raise pytest.UsageError(f"--opgraph-conformance: {error}") from None
-        self.settings = Settings(checks, config.getoption("opgraph_seed"), thorough)
-        limit = config.getoption("opgraph_time_limit")
-        self.time_limit = limit or (THOROUGH_TIME_LIMIT if thorough else DEFAULT_TIME_LIMIT)
-        self.worker = Worker(self.time_limit)
         self.running: OpCollector | None = None
 
     @pytest.hookimpl(wrapper=True)

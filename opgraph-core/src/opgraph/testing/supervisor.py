@@ -23,6 +23,7 @@ from opgraph.testing.channel import Channel, has_fork, keep_output
 from opgraph.testing.report import Result
 
 DEFAULT_TIME_LIMIT = 60.0  # seconds for one check on one sample
+MOST_SECONDS = 1_000_000  # more than threads can wait for
 GRACE = 10.0  # seconds that a worker has to end itself when its time is up, and to start
 # an op that loops for ever does so in most checks: so often it is tried again
 MOST_LOST = 5
@@ -56,6 +57,8 @@ class Worker:
     """
 
     def __init__(self, time_limit: float = DEFAULT_TIME_LIMIT, local: LocalOp | None = None) -> None:
+        if not 0 < time_limit < MOST_SECONDS:
+            raise og.ArgumentError(f"the time limit must be between 0 and {MOST_SECONDS:,} s, not {time_limit!r}")
         self.time_limit = time_limit
         self._local = local
         self._directory = tempfile.TemporaryDirectory(prefix="opgraph-check-", ignore_cleanup_errors=True)
