@@ -99,15 +99,23 @@ def test_nodes_have_numpy_s_methods():
     assert run((node > 0).all(0, keepdims=True)).tolist() == (x > 0).all(0, keepdims=True).tolist()
 
 
-@pytest.mark.parametrize("name", ["reduce_sum", "reduce_prod"])
-def test_integers_stay_in_their_dtype_and_booleans_count(name):
-    reduce = getattr(og, name)
-    found = run(reduce(np.array([[1, 2], [3, 4]], np.int16), 0))
-    assert found.dtype == np.int16
-    assert found.tolist() == ([4, 6] if name == "reduce_sum" else [3, 8])
-    found = run(reduce(np.array([True, True, False])))
-    assert found.dtype == np.int64
-    assert found == (2 if name == "reduce_sum" else 0)
+@pytest.mark.parametrize("axis", [None, 0, 1, ()])
+@pytest.mark.parametrize("dtype", [np.bool, *np.typecodes["AllInteger"]])
+@pytest.mark.parametrize("name", ["sum", "prod"])
+def test_sums_and_products_of_integers_are_as_wide_as_numpy_s(name, dtype, axis):
+    x = np.array([[1, 0, 1], [1, 1, 1]] if dtype == np.bool else [[101, 127, 113], [109, 107, 103]], dtype)
+    node = og.placeholder((None, 3), dtype=dtype)
+    expected = getattr(x, name)(axis)
+    total = getattr(node, name)(axis)
+    found = run(total, feeds={node: x})
+    assert total.dtype == found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_sums_over_one_element_are_wide_too():
+    x = og.placeholder((1, 2), dtype=np.int8)
+    assert run(x.sum(0), x.prod(0), feeds={x: [[100, -100]]})[0].dtype == np.int64
+    assert run((x + x).sum(0), feeds={x: [[60, -60]]}).tolist() == [120, -120]
 
 
 @pytest.mark.parametrize("name", ["reduce_mean", "reduce_variance", "reduce_std", "logsumexp"])

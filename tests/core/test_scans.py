@@ -22,7 +22,7 @@ def test_cumulative_sums_agree_with_a_loop(data, shape, exclusive, reverse):
     x = data.draw(hnp.arrays(np.int32, shape, elements=st.integers(-9, 9)))
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))
     found = run(og.cumsum(x, axis, exclusive, reverse))
-    assert found.dtype == np.int32
+    assert found.dtype == np.int64
     lanes, found = np.moveaxis(x, axis, -1), np.moveaxis(found, axis, -1)
     for place in np.ndindex(lanes.shape[:-1]):
         lane = list(lanes[place])[:: -1 if reverse else 1]
@@ -40,6 +40,14 @@ def test_cumsum_flattens_by_default_and_counts_booleans():
     assert run(og.cumsum(2.0)).tolist() == [2.0]
     y = og.placeholder((None, None), dtype=np.float64)
     assert run(og.grad(og.cumsum(y), y), feeds={y: np.ones((2, 3))}).tolist() == [[6, 5, 4], [3, 2, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.bool, *np.typecodes["AllInteger"]])
+def test_cumulative_sums_of_integers_are_as_wide_as_numpy_s(dtype):
+    x = np.array([[100, 101, 102], [103, 0, 104]], dtype)
+    found = run(og.cumsum(x, 0))
+    assert found.dtype == np.cumsum(x, 0).dtype
+    np.testing.assert_array_equal(found, np.cumsum(x, 0))
 
 
 def test_a_cumulative_sum_of_float16_finds_back_from_beyond_its_end():

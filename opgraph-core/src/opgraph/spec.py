@@ -341,6 +341,11 @@ def wide_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
+def total_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of sums and products of `dtype`, as in NumPy: 64 bits for booleans and smaller integers."""
+    return np.dtype({"b": np.int64, "i": np.int64, "u": np.uint64}.get(dtype.kind, dtype))
+
+
 def widened(spec: Spec) -> tuple[Spec, ...]:
     """Return the work space in which to accumulate `spec` where its own dtype is too narrow for that, else none."""
     wide = wide_dtype(spec.dtype)

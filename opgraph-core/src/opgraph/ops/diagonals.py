@@ -244,7 +244,7 @@ def diag(x: NodeLike, k: int = 0) -> Node:
 def trace(x: NodeLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
     """Sum the diagonals that two dimensions span: (m, n) -> ().
 
-    Parameters and errors are those of `diagonal`; integers stay in their dtype.
+    Parameters and errors are those of `diagonal`; integers are summed as by `reduce_sum`.
     """
     return reduce_sum(diagonal(as_node(x), offset, axis1, axis2), -1)
 

@@ -23,7 +23,17 @@ from opgraph.ops.piecewise import maximum
 from opgraph.ops.scans import ProductBefore
 from opgraph.ops.shape import expand_dims
 from opgraph.signatures import guarded
-from opgraph.spec import Axes, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape, wide_dtype, widened
+from opgraph.spec import (
+    Axes,
+    Spec,
+    listed_axes,
+    normalize_axes,
+    real_dtype,
+    reduced_shape,
+    total_dtype,
+    wide_dtype,
+    widened,
+)
 
 
 def farthest(dtype: np.dtype[Any], below: bool) -> Any:
@@ -103,13 +113,13 @@ class Reduction(Op):
 
 
 class Accumulation(Reduction):
-    """What sums and products share: float16 is accumulated in float32, booleans are counted in int64."""
+    """What sums and products share: float16 is accumulated in float32, integers and booleans in 64 bits."""
 
     ufunc: ClassVar[np.ufunc] = np.add
 
     def infer(self, ins: Specs) -> Specs:
         (y,) = super().infer(ins)
-        return (y.with_dtype(np.int64) if y.dtype.kind == "b" else y,)
+        return (y.with_dtype(total_dtype(y.dtype)),)
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:
         return widened(outs[0])
@@ -128,7 +138,7 @@ class Accumulation(Reduction):
 
 
 class ReduceSum(Accumulation, name="core.reduce_sum"):
-    """Sum over `axes`; the sum of nothing is 0. Integers stay in their dtype, booleans count."""
+    """Sum over `axes`; the sum of nothing is 0. Integers become int64 or uint64, booleans count."""
 
     combine = np.add
 
@@ -141,6 +151,7 @@ class ReduceSum(Accumulation, name="core.reduce_sum"):
     def samples(cls, rng: Rng) -> Iterable[Sample]:
         yield from super().samples(rng)
         yield Sample((rng.normal(size=(0, 3)),), {"axes": (0,)}, id="of nothing")
+        yield Sample((rng.integers(100, 128, (2, 3), np.int8),), {"axes": (1,)}, id="small integers")
 
 
 class ReduceMean(Accumulation, name="core.reduce_mean"):
@@ -171,7 +182,7 @@ class ReduceMean(Accumulation, name="core.reduce_mean"):
 
 
 class ReduceProd(Accumulation, name="core.reduce_prod"):
-    """Multiply over `axes`; the product of nothing is 1. Integers stay in their dtype, booleans count.
+    """Multiply over `axes`; the product of nothing is 1. Integers become int64 or uint64, booleans count.
 
     The gradient multiplies, for each element, what stands before it and what stands after it, so that it is
     right with any number of zeros, in every order.
@@ -199,6 +210,7 @@ class ReduceProd(Accumulation, name="core.reduce_prod"):
         yield Sample((rng.normal(size=(0, 3)),), {"axes": (0,)}, id="of nothing")
         yield Sample((np.array([[2.0, 0.0, -1.5], [0.5, -3.0, 1.25]]),), id="one zero")
         yield Sample((np.array([[2.0, 0.0, -1.5, 0.0], [0.0, -3.0, 0.5, 1.25]]),), {"axes": (1,)}, id="zeros")
+        yield Sample((rng.integers(200, 256, (2, 3), np.uint8),), {"axes": (1,)}, id="small integers")
 
 
 class Extreme(Reduction):
@@ -430,8 +442,8 @@ def _reduced(op_class: type[Reduction], x: NodeLike, axis: Axes, keepdims: bool,
 def reduce_sum(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """Sum over `axis`: an int, several of them, or all by default.
 
-    The sum of nothing is 0. Integers stay in their dtype, in which they may wrap around; booleans are counted in
-    int64; float16 is summed in float32. With `keepdims`, the dimensions that go stay, with size 1.
+    The sum of nothing is 0. As in NumPy, booleans and integers are summed in int64, unsigned ones in uint64, and
+    stay in it; float16 is summed in float32. With `keepdims`, the dimensions that go stay, with size 1.
 
     Raises
     ------
@@ -460,9 +472,9 @@ def reduce_mean(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
 def reduce_prod(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """Multiply over `axis`: an int, several of them, or all by default.
 
-    The product of nothing is 1. Integers stay in their dtype, in which they may wrap around; booleans are counted
-    in int64; float16 is multiplied in float32. Zeros among the factors are no trouble for the gradient, of any
-    order. With `keepdims`, the dimensions that go stay, with size 1.
+    The product of nothing is 1. As in NumPy, booleans and integers are multiplied in int64, unsigned ones in uint64,
+    and stay in it, where they may wrap around; float16 is multiplied in float32. Zeros among the factors are no
+    trouble for the gradient, of any order. With `keepdims`, the dimensions that go stay, with size 1.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.complexes import conj
 from opgraph.ops.shape import reshape
-from opgraph.spec import normalize_axis, widened
+from opgraph.spec import normalize_axis, total_dtype, widened
 
 
 class Cumulative(Op):
@@ -41,7 +41,7 @@ def _summed_up(x: Array, axis: int = -1, reverse: bool = False, exclusive: bool 
 class CumSum(Cumulative, name="core.cumsum"):
     """Add up along `axis`: each element gets the sum of those up to it, or before it where `exclusive`.
 
-    Backwards where `reverse`. Integers stay in their dtype, booleans are counted in int64.
+    Backwards where `reverse`. Integers become int64 or uint64, booleans count.
     """
 
     info = OpInfo(reference=_summed_up, multilinear=(0,))
@@ -49,7 +49,7 @@ class CumSum(Cumulative, name="core.cumsum"):
 
     def infer(self, ins: Specs) -> Specs:
         (y,) = super().infer(ins)
-        return (y.with_dtype(np.int64) if y.dtype.kind == "b" else y,)
+        return (y.with_dtype(total_dtype(y.dtype)),)
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:
         return widened(outs[0])
@@ -74,6 +74,7 @@ class CumSum(Cumulative, name="core.cumsum"):
         yield Sample((rng.normal(size=(2, 3)),), {"axis": 1, "reverse": True}, id="reverse")
         yield Sample((rng.normal(size=(2, 3)),), {"reverse": True, "exclusive": True}, id="both")
         yield Sample((rng.normal(size=(3, 0)),), {"exclusive": True}, id="empty")
+        yield Sample((rng.integers(200, 256, (3, 2), np.uint8),), {"axis": 0, "reverse": True}, id="small integers")
         yield Sample((rng.normal(size=(2, 3)),), {"axis": -3}, raises=ArgumentError, id="out of range")
         yield Sample((rng.normal(size=()),), raises=ArgumentError, id="scalar")
 
@@ -153,7 +154,7 @@ class LinearScan(Cumulative, name="core._linear_scan"):
 def cumsum(x: NodeLike, axis: SupportsIndex | None = None, exclusive: bool = False, reverse: bool = False) -> Node:
     """Add up along `axis`: each element gets the sum of those up to it.
 
-    Integers stay in their dtype, in which they may wrap around; booleans are counted in int64.
+    As in NumPy, booleans and integers are summed in int64, unsigned ones in uint64, and stay in it.
 
     Parameters
     ----------
