@@ -53,6 +53,19 @@ def test_what_a_node_is_never_changes(attribute):
     assert og.get_default_graph().get_variables() == []
 
 
+def test_a_variable_changes_by_set_val_alone():
+    w = og.Variable([1.0, 2.0], name="w")
+    with pytest.raises(ValueError, match="read-only"):
+        w.val[0] = 5.0
+    with pytest.raises(ValueError, match="read-only"):
+        w.val *= 2.0
+    with pytest.raises(og.ReadOnlyError, match=r"variable 'w' \(2,\) float32: val is a copy .*; set_val") as caught:
+        w.val = np.ones(2)
+    assert "w.val = np.ones(2)" in str(caught.value)
+    w.set_val(2.0 * w.val)
+    assert w.val.tolist() == [2.0, 4.0]
+
+
 def test_names_are_unique_and_count_per_kind():
     assert [og.placeholder(()).name for _ in range(3)] == ["placeholder", "placeholder_1", "placeholder_2"]
     a = og.placeholder((), name="a")
@@ -315,10 +328,12 @@ def test_values_are_copied_in_and_out():
     array = np.array([1.0, 2.0])
     v = og.Variable(array)
     array[0] = 9.0
-    v.val[1] = 9.0
+    before = v.val
+    assert before.tolist() == [1.0, 2.0]
     assert v.val.tolist() == [1.0, 2.0]
     v.set_val([3, 4])
     assert v.val.tolist() == [3.0, 4.0]
+    assert before.tolist() == [1.0, 2.0]
     assert v.val.dtype == np.float64
 
 

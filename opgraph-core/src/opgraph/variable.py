@@ -6,14 +6,23 @@ import itertools
 import operator
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from opgraph.ambient import get_default_graph
 from opgraph.convert import to_array
-from opgraph.errors import ArgumentError, OpgraphError, ShapeError, Source, UninitializedError, placing, user_source
+from opgraph.errors import (
+    ArgumentError,
+    OpgraphError,
+    ReadOnlyError,
+    ShapeError,
+    Source,
+    UninitializedError,
+    placing,
+    user_source,
+)
 from opgraph.node import Node, NodeLike, describe, next_serial
 from opgraph.op import Array, Rng
 from opgraph.signatures import guarded
@@ -112,11 +121,18 @@ class Variable(Node):
 
     @property
     def val(self) -> Array:
-        """A copy of the present value."""
+        """A read-only copy of the present value; `set_val` puts in another."""
         with unless_held(self.graph.state_lock):
             if not self.storage.initialized:
                 raise uninitialized([self.storage.label], self.source)
-            return self.storage.array.copy()
+            value = self.storage.array.copy()
+        value.flags.writeable = False  # or who writes into the copy believes to change the variable
+        return value
+
+    @val.setter
+    def val(self, value: ArrayLike) -> NoReturn:
+        detail = f"{describe(self)}: val is a copy of the value; set_val(…) puts in another"
+        raise ReadOnlyError(detail, str(user_source() or ""))
 
     def set_val(self, value: ArrayLike) -> None:
         """Copy `value` in.
