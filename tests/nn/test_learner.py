@@ -239,5 +239,56 @@ def test_wrong_arguments_are_named(make, message):
     assert "test_learner.py" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: learner().fit(np.ones((3, 4)), np.ones(3), 1, 1),
+            r"Linear: takes X .* \(N, 2\), as Linear\(2, 1\), not \(1, 4\)",
+        ),
+        (lambda: learner().fit(np.ones(3), np.ones(3), 1, 2), r"Linear: takes X of shape \(N, 2\), .* not \(2,\)\n"),
+        (lambda: Linear(1, 4).forward(np.ones(3)), r"Linear: takes X .* not \(3,\); X\[:, None\] is one column\n"),
+    ],
+)
+def test_examples_of_another_width_name_the_layer(make, message):
+    with pytest.raises(og.ShapeError, match=message) as caught:
+        make()
+    assert "test_learner.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Learner(Linear(3, 1), mse_loss, nn.optimizers.Adam(0.1)),
+            r"Learner: optimizer must have update\(parameter\), as opgraph_nn.learner.SGDOptimizer has, not be "
+            r"Adam of opgraph_nn.optimizers; the optimizers of opgraph_nn.optimizers change",
+        ),
+        (
+            lambda: Learner(nn.layers.Linear(3, 1), mse_loss, SGDOptimizer()),
+            "model must be a Layer of opgraph_nn.learner, not Linear of opgraph_nn.layers; GraphLayer makes one",
+        ),
+        (lambda: Sequential(Linear(3, 2), og.tanh), "Sequential: layer 1 must be a Layer .*, not function of builtins"),
+        (
+            lambda: Learner(Linear(2, 1), nn.mse_loss, SGDOptimizer()).fit_batch(np.ones((3, 2)), np.ones((3, 1))),
+            r"Learner: loss must return a value and its gradient .*mse_loss does, not <.* \(\) float64>; losses",
+        ),
+        (
+            lambda: Sequential(OneWay()).forward(np.ones((3, 2))),
+            "OneWay: its forward must return .* not ndarray of numpy",
+        ),
+    ],
+)
+def test_what_belongs_to_graphs_is_refused_by_name(make, message):
+    with pytest.raises(og.ArgumentError, match=message) as caught:
+        make()
+    assert "test_learner.py" in str(caught.value)
+
+
+class OneWay(Layer):
+    def forward(self, X):
+        return X
+
+
 def learner():
     return Learner(Linear(2, 1), mse_loss, SGDOptimizer())

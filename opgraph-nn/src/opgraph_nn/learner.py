@@ -81,7 +81,18 @@ class Linear(Layer):
         self.bias = self.build_param(np.zeros(outputs))
 
     def forward(self, X: og.Array) -> tuple[og.Array, Backward]:
-        """Return X @ weights + bias."""
+        """Return X @ weights + bias.
+
+        Raises
+        ------
+        ShapeError
+            Where `X` is no matrix with a column for each row of the weights.
+        """
+        inputs, outputs = self.weights.tensor.shape
+        if np.ndim(X) != 2 or np.shape(X)[1] != inputs:
+            way = "; X[:, None] is one column" if np.ndim(X) == 1 and inputs == 1 else ""
+            detail = f"takes X of shape (N, {inputs}), as Linear({inputs}, {outputs}), not {np.shape(X)}{way}"
+            raise og.ShapeError(detail).located("Linear", source=og.user_source())
 
         def backward(D: og.Array) -> og.Array:
             self.weights.gradient += X.T @ D
@@ -112,7 +123,10 @@ class Sigmoid(Layer):
 class Sequential(Layer):
     """Apply layers one after the other; the way back goes through them in reverse order."""
 
+    @og.guarded
     def __init__(self, *layers: Layer) -> None:
+        for i, layer in enumerate(layers):
+            _check_layer(f"layer {i}", layer)
         self.layers = layers
         # a layer that stands there twice is updated once
         self.parameters = list(dict.fromkeys(p for layer in layers for p in layer.parameters))
@@ -122,7 +136,7 @@ class Sequential(Layer):
         backprops = []
         Y = X
         for layer in self.layers:
-            Y, backprop = layer.forward(Y)
+            Y, backprop = _forward(layer, Y)
             backprops.append(backprop)
 
         def backward(D: og.Array) -> Any:
@@ -244,9 +258,21 @@ class Learner:
         `SGDOptimizer`, or any other object with its ``update(param)``.
     seed : int, optional
         Of the order in which `fit` takes the examples.
+
+    Raises
+    ------
+    ArgumentError
+        For a model, a loss or an optimizer of graphs.
     """
 
+    @og.guarded
     def __init__(self, model: Layer, loss: Loss, optimizer: ParameterOptimizer, seed: int | None = None) -> None:
+        _check_layer("model", model)
+        if not callable(getattr(optimizer, "update", None)):
+            raise og.ArgumentError(
+                f"optimizer must have update(parameter), as opgraph_nn.learner.SGDOptimizer has, not be "
+                f"{_kind(optimizer)}; the optimizers of opgraph_nn.optimizers change the variables of graphs"
+            )
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
@@ -254,8 +280,14 @@ class Learner:
 
     def fit_batch(self, X: og.Array, Y: og.Array) -> Any:
         """Take one step on a batch; return its loss from before."""
-        Yp, backward = self.model.forward(X)
-        loss, D = self.loss(Yp, Y)
+        Yp, backward = _forward(self.model, X)
+        found: Any = self.loss(Yp, Y)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise og.ArgumentError(
+                "loss must return a value and its gradient by the predictions, as opgraph_nn.learner.mse_loss does, "
+                f"not {_kind(found)}; losses of nodes train graphs"
+            ).located("Learner", source=og.user_source())
+        loss, D = found
         backward(D)
         self.model.update(self.optimizer)
         return loss
@@ -286,3 +318,26 @@ class Learner:
             batches = (order[i : i + bs] for i in range(0, len(X), bs))
             losses.append(float(sum(self.fit_batch(X[batch], Y[batch]) for batch in batches)))
         return losses
+
+
+def _check_layer(what: str, layer: Any) -> None:
+    """Raise `ArgumentError` where `layer` is none of arrays: one of nodes, for example."""
+    if not isinstance(layer, Layer):
+        raise og.ArgumentError(
+            f"{what} must be a Layer of opgraph_nn.learner, not {_kind(layer)}; "
+            "GraphLayer makes one of a function of nodes"
+        )
+
+
+def _forward(layer: Layer, X: og.Array) -> tuple[Any, Backward]:
+    """Return the output of `layer` and its way back; raise where its `forward` returned anything else."""
+    found: Any = layer.forward(X)
+    if not isinstance(found, tuple | list) or len(found) != 2 or not callable(found[1]):
+        detail = f"its forward must return the output and a function for the way back, not {_kind(found)}"
+        raise og.ArgumentError(detail).located(type(layer).__name__, source=og.user_source())
+    return found[0], found[1]
+
+
+def _kind(value: object) -> str:
+    """Return what messages call `value`: a node as it is shown, anything else by its class."""
+    return repr(value) if isinstance(value, og.Node) else f"{type(value).__qualname__} of {type(value).__module__}"
