@@ -106,7 +106,7 @@ def test_any_key_picks_what_numpy_picks_and_adds_back_where_it_picked(case):
     data, key = case
     with og.Graph().as_default_graph():
         x = fed([None] * data.ndim)
-        parsed, indices = parse_key(key)
+        parsed, indices, _ = parse_key(key)
         nodes = [og.placeholder([None] * i.ndim, dtype=i.dtype) for i in indices]
         y = og.apply(GetItem(key=parsed), x, *nodes)
         value = run(y, {x: data, **dict(zip(nodes, indices, strict=True))})
@@ -247,20 +247,83 @@ def test_unknown_sizes_of_a_value_are_checked_in_the_run():
         run(y, {x: np.zeros((2, 3)), v: [7, 8, 9]})
 
 
-@pytest.mark.parametrize("mask", [True, np.True_, [True, False], np.array([True, False]), np.array(True)], ids=repr)
-def test_a_boolean_index_says_what_to_do_instead(mask):
-    x = fed((2,))
-    with pytest.raises(og.DtypeError, match=r"getitem: how many .* depends on data; .* og.where\(mask, x, 0\)"):
-        x[mask]
-    with pytest.raises(og.DtypeError, match=r"set_at: how many elements .* depends on data"):
-        x.at[mask].set(0)
+ROWS, COLUMNS = np.array([True, False]), [True, False, True, True]
 
 
-def test_a_boolean_node_is_no_index():
+@pytest.mark.parametrize(
+    "key",
+    [
+        ROWS,
+        [False, True],
+        (slice(None), X[0, :, 0] > 0),
+        (..., COLUMNS),
+        X[..., 0] > 0,
+        (slice(1), X[0] > 0),
+        (0, X[0] > 0),
+        X > 0,
+        (ROWS, None, [0, 2, 1]),
+        (ROWS, slice(None), [*COLUMNS[1:], False]),
+        ([[0], [1]], slice(None), COLUMNS),
+        np.zeros(2, bool),
+    ],
+    ids=repr,
+)
+def test_a_mask_that_is_known_picks_what_numpy_picks(key):
+    x = fed(X.shape)
+    found = run([x[key], x.at[key].set(0.0), x.at[key].add(X[key])], {x: X})
+    changed, raised = X.copy(), X.copy()
+    changed[key] = 0.0
+    raised[key] += X[key]
+    for value, expected in zip(found, [X[key], changed, raised], strict=True):
+        np.testing.assert_array_equal(value, expected, strict=True)
+    check_grads(og.sin(x[key]), [x], {x: X})
+
+
+def test_a_constant_is_a_mask_and_axes_beside_it_may_be_unknown():
+    x = fed((None, 4))
+    y = x[:, og.constant(np.array(COLUMNS))]
+    assert y.shape == (None, 3)
+    np.testing.assert_array_equal(run(y, {x: X[0]}), X[0][:, COLUMNS])
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ([True, False], r"getitem: a mask of size 2 does not pick from axis 0 with size 3\n"),
+        ((slice(None), np.ones((4, 1), bool)), r"getitem: a mask of size 1 does not pick from axis 2 with size 5\n"),
+        (
+            (..., [True] * 7),
+            r"getitem: a mask of size 7 does not pick from axis 3, whose size is unknown; give the pos",
+        ),
+    ],
+)
+def test_a_mask_of_another_size_is_refused(key, message):
+    x = fed((3, 4, 5, None))
+    with pytest.raises(og.ShapeError, match=message) as caught:
+        x[key]
+    assert "test_index.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("index", [True, np.False_, np.array(True)], ids=repr)
+def test_a_single_boolean_is_no_index(index):
     x = fed((2,))
-    with pytest.raises(og.DtypeError, match="depends on data") as caught:
+    with pytest.raises(og.DtypeError, match=rf"getitem: {bool(index)} is no index; x\[None\] adds a dimension"):
+        x[index]
+    with pytest.raises(og.DtypeError, match="set_at: .* is no index"):
+        x.at[index].set(0)
+
+
+def test_a_boolean_node_is_no_index_and_says_what_to_do_instead():
+    x = fed((2,))
+    with pytest.raises(
+        og.DtypeError, match=r"getitem: how many .* depends on data; .* og.where\(mask, x, 0\)"
+    ) as caught:
         x[x > 0]
     assert "test_index.py" in str(caught.value)
+    with pytest.raises(og.DtypeError, match="set_at: .* depends on data"):
+        x.at[x > 0].set(0)
+    with pytest.raises(og.DtypeError, match=r"gather: indices are integers, not booleans; x\[\.\.\.\] takes a mask"):
+        og.gather(x, ROWS)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from opgraph.ops.keys import (
     Layout,
     check_indices,
     check_integer,
+    check_masks,
     fill_positions,
     last_writers,
     layout_of,
@@ -322,6 +323,7 @@ def getitem(x: NodeLike, key: Any) -> Node:
         Integers, slices, ``None``, ``...``, and arrays, lists or nodes of integers, or a tuple of such. Index
         arrays broadcast; where they stand side by side, their dimensions take their place, else they come
         first. Negative indices count from the end. Elements that are picked several times sum their gradients.
+        A boolean array, list or constant stands for the positions where it is true, from dimensions of its sizes.
 
     Raises
     ------
@@ -329,13 +331,13 @@ def getitem(x: NodeLike, key: Any) -> Node:
         For too many indices, or one that is out of range: at once where size and index are known, in the run
         where not.
     DtypeError
-        For booleans, with which the result's shape would depend on data, and for floats.
+        For boolean nodes, with which the result's shape would depend on data, and for floats.
     ShapeError
-        Where index arrays do not broadcast.
+        Where index arrays do not broadcast, and for a mask of another size than its dimension.
     """
-    parsed, indices = parse_key(key)
+    parsed, indices, masked = parse_key(key)
     (node,) = promote(x, what="getitem", graph=graph_of(x, *indices))
-    return _built(make_op(GetItem, key=parsed), node, *indices)
+    return _built(make_op(GetItem, key=parsed), node, *indices, masked=masked)
 
 
 @front_door_for(AddAt)
@@ -444,18 +446,20 @@ def slice(
 
 
 def _changed(op_class: type[AddAt] | type[SetAt], x: NodeLike, key: Any, v: NodeLike) -> Node:
-    parsed, indices = parse_key(key)
+    parsed, indices, masked = parse_key(key)
     graph = graph_of(x, v, *indices)
     (node,) = promote(x, what=op_class.short_name(), graph=graph)
     value = as_node_fitting(v, node.dtype, graph)
-    return _built(make_op(op_class, key=parsed), node, value, *indices)
+    return _built(make_op(op_class, key=parsed), node, value, *indices, masked=masked)
 
 
 def _along(
     what: str, x: NodeLike, indices: NodeLike, axis: SupportsIndex, *others: NodeLike
 ) -> tuple[Key, Node, list[Node | Array], Graph]:
     """Return the key that picks `indices` along `axis` of `x`, `x` as a node, the index arrays and the graph."""
-    (part,), index = parse_key((indices,))
+    (part, *_), index, masked = parse_key((indices,))
+    if any(size is not None for size in masked):
+        raise DtypeError("indices are integers, not booleans; x[...] takes a mask")
     if part != "array" and not isinstance(part, int):
         raise ArgumentError(f"indices are integers, not {indices!r}; x[...] takes slices")
     graph = graph_of(x, *index, *others)
@@ -463,13 +467,16 @@ def _along(
     return (*(WHOLE,) * normalize_axis(axis, node.ndim), part), node, index, graph
 
 
-def _built(op: Indexing, *inputs: NodeLike, title: str = "") -> Node:
+def _built(op: Indexing, *inputs: NodeLike, title: str = "", masked: Sequence[int | None] = ()) -> Node:
     """Return the output of `op`, with a check of those indices that are known now."""
     call = make_call(op, inputs, title)
     x, *rest = call.inputs
     indices = rest[len(rest) - op.key.count("array") :]
     try:
-        check_indices(op.layout(x.spec, [index.spec for index in indices]), x.shape, indices)
+        layout = op.layout(x.spec, [index.spec for index in indices])
+        if any(size is not None for size in masked):
+            check_masks(layout, x.shape, masked)
+        check_indices(layout, x.shape, indices)
     except OpgraphError as error:
         raise error.located(title or op.short_name(), describe_inputs(op, call.inputs), call.source) from None
     return call.output(0)

@@ -4,12 +4,12 @@ import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from opgraph.convert import natural_array
-from opgraph.errors import ArgumentError, DtypeError
+from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Constant, Node
 from opgraph.op import Array
 from opgraph.spec import Dim, Shape, broadcast_shapes
@@ -23,26 +23,53 @@ Key: TypeAlias = tuple[Part, ...]
 WHOLE: Bounds = (None, None, None)
 
 
-def parse_key(key: Any) -> tuple[Key, list[Node | Array]]:
+class Parsed(NamedTuple):
+    """What a user wrote between brackets.
+
+    Attributes
+    ----------
+    key
+        As plain values.
+    indices
+        The index arrays.
+    masked
+        For each index array that came of a mask the mask's size there, which the dimension must have; else None.
+    """
+
+    key: Key
+    indices: list[Node | Array]
+    masked: list[int | None]
+
+
+def parse_key(key: Any) -> Parsed:
     """Return what a user wrote between brackets as plain values, and the index arrays apart.
+
+    A mask that is known now is, as in NumPy, an index array for each of its dimensions.
 
     Raises
     ------
     DtypeError
-        For booleans, whose number of elements depends on data, and for what is no index.
+        For booleans whose number depends on data, and for what is no index.
     ArgumentError
         For a step of 0, and a second ``...``.
     """
     parts: list[Part] = []
     arrays: list[Node | Array] = []
+    masked: list[int | None] = []
     for item in key if isinstance(key, tuple) else (key,):
         part = _parsed(item)
-        if isinstance(part, Node | np.ndarray):
+        if isinstance(part, np.ndarray) and part.dtype.kind == "b":
+            arrays += part.nonzero()
+            masked += part.shape
+            parts += ["array"] * part.ndim
+        elif isinstance(part, Node | np.ndarray):
             arrays.append(part)
-            part = "array"
-        parts.append(part)
+            masked.append(None)
+            parts.append("array")
+        else:
+            parts.append(part)
     _check_form(parts)
-    return tuple(parts), arrays
+    return Parsed(tuple(parts), arrays, masked)
 
 
 def _parsed(item: Any) -> Part | Node | Array:
@@ -53,6 +80,8 @@ def _parsed(item: Any) -> Part | Node | Array:
             return "..."
         case slice():
             return (_bound(item.start), _bound(item.stop), _bound(item.step))
+        case Constant() if item.dtype.kind == "b" and item.ndim:
+            return item.value
         case Node():
             check_integer(item.dtype)
             return item
@@ -61,6 +90,10 @@ def _parsed(item: Any) -> Part | Node | Array:
     array = natural_array(item)
     if not array.size and not isinstance(item, np.ndarray):
         array = array.astype(np.intp)  # an empty list has no dtype of its own
+    if array.dtype.kind == "b":
+        if not array.ndim:
+            raise DtypeError(f"{bool(array)} is no index; x[None] adds a dimension")
+        return array
     check_integer(array.dtype)
     return array if array.ndim else int(array)
 
@@ -85,7 +118,7 @@ def check_integer(dtype: np.dtype[Any]) -> None:
     """Raise `DtypeError` unless `dtype` is one of integers, which alone serve as indices."""
     if dtype.kind == "b":
         raise DtypeError(
-            "how many elements a boolean index picks depends on data; keep the shape and "
+            "how many elements a boolean node picks depends on data; keep the shape and "
             "use og.where(mask, x, 0), or multiply by the mask"
         )
     if dtype.kind not in "iu":
@@ -206,6 +239,18 @@ def check_indices(layout: Layout, x: Shape, indices: Sequence[Node | Array]) -> 
         if isinstance(values, np.ndarray) and values.size:
             _check_range(int(values.min()), axis, x[axis])
             _check_range(int(values.max()), axis, x[axis])
+
+
+def check_masks(layout: Layout, x: Shape, masked: Sequence[int | None]) -> None:
+    """Raise `ShapeError` where a mask has not the size of the dimension of `x` that it picks from."""
+    for size, axis in zip(masked, layout.array_axes(), strict=True):
+        if size is not None and x[axis] is None:
+            raise ShapeError(
+                f"a mask of size {size} does not pick from axis {axis}, whose size is unknown; "
+                "give the positions instead, with numpy.flatnonzero(mask)"
+            )
+        if size is not None and size != x[axis]:
+            raise ShapeError(f"a mask of size {size} does not pick from axis {axis} with size {x[axis]}")
 
 
 def _check_range(index: int, axis: int, size: Dim) -> None:
