@@ -588,6 +588,8 @@ def test_what_is_no_graph_is_said_to_be_none(members, message):
 def test_files_that_are_missing_compressed_or_cut_short_are_refused():
     with pytest.raises(FileNotFoundError, match=r"f\.opgraph does not exist"):
         og.load_graph("f")
+    with open("f.npz", "wb"), pytest.raises(og.MissingFileError, match=r"f\.npz does, but .* ends in \.opgraph"):
+        og.load_graph("f.npz")
     with zipfile.ZipFile("f.opgraph", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("graph.json", "{}")
     with pytest.raises(og.FileError, match="'graph.json' in it is compressed"):

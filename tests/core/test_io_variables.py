@@ -305,6 +305,15 @@ def test_two_values_of_one_name_are_refused():
     assert v.val == 1.0
 
 
+def test_a_file_of_another_suffix_is_said_to_be_there(directory):
+    make(v=1.0)
+    np.save("s.npy", np.ones(3))
+    message = r"s\.npy\.npz does not exist; s\.npy does, but a file to read here ends in \.npz or \.safetensors"
+    with pytest.raises(og.MissingFileError, match=message) as caught:
+        og.load_variables("s.npy")
+    assert "at test_io_variables.py" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [

@@ -29,6 +29,16 @@ def with_suffix(path: StrPath, suffixes: Collection[str]) -> str:
     return text if text.endswith(tuple(suffixes)) else text + next(iter(suffixes))
 
 
+def file_to_read(path: StrPath, suffixes: Collection[str]) -> str:
+    """Return what `with_suffix` does; raise `MissingFileError` where there is a file at `path` itself instead."""
+    target = with_suffix(path, suffixes)
+    given = os.fsdecode(path)
+    if target != given and os.path.isfile(given) and not os.path.exists(target):
+        wanted = " or ".join(suffixes)
+        raise MissingFileError(f"{target} does not exist; {given} does, but a file to read here ends in {wanted}")
+    return target
+
+
 def write_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Replace the file at `path` by what `write` writes.
 

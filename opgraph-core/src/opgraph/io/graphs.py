@@ -8,7 +8,7 @@ from opgraph.errors import FileError, GraphError
 from opgraph.graph import as_update
 from opgraph.io.decode import LoadedGraph, decode
 from opgraph.io.encode import encode
-from opgraph.io.files import StrPath, reading, with_suffix, write_file
+from opgraph.io.files import StrPath, file_to_read, reading, with_suffix, write_file
 from opgraph.node import Node, NodeLike, describe
 from opgraph.op import Array
 from opgraph.signatures import guarded
@@ -97,7 +97,7 @@ def load_graph(path: StrPath) -> LoadedGraph:
     """
     from opgraph.io.archive import Archive, load_json  # not at the top: zipfile costs 15 ms
 
-    target = with_suffix(path, (SUFFIX,))
+    target = file_to_read(path, (SUFFIX,))
     with reading(target), open(target, "rb") as file:
         archive = Archive(file, compressed=False)
         if DOCUMENT not in archive.members:

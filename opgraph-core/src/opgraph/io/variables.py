@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, cast
 from opgraph.ambient import get_default_graph
 from opgraph.errors import GraphError, placing, user_source
 from opgraph.graph import Graph
-from opgraph.io.files import StrPath, reading, with_suffix, write_file
+from opgraph.io.files import StrPath, file_to_read, reading, with_suffix, write_file
 from opgraph.op import Array
 from opgraph.signatures import guarded
 from opgraph.spec import known_shape
@@ -133,7 +133,7 @@ def load_variables(path: StrPath, graph: Graph | None = None, strict: bool = Tru
     FileError
         Where the file cannot be read, or is damaged.
     """
-    target = with_suffix(path, FORMATS)
+    target = file_to_read(path, FORMATS)
     form = _format_of(target)
     variables = _variables(graph)
     with reading(target), form.open_values(target) as stored:
