@@ -250,7 +250,7 @@ def test_what_cannot_be_optimized_is_named(method):
         function(loss, {"x": DATA})
     with pytest.raises(og.GradientError, match=f"{method}: loss must be a node, not 1.0"):
         function(1.0, {x: DATA})
-    with pytest.raises(og.GradientError, match="depends on no trainable variable"):
+    with pytest.raises(og.GradientError, match=f"^{method}: .* depends on no trainable variable"):
         function(x * 2.0, {x: DATA})
     other = og.Variable(1.0, name="other")
     with pytest.raises(og.GradientError, match="does not depend on <variable 'other'"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -21,6 +20,9 @@ STEPS_KEPT = 16  # compiled steps of one optimizer in one graph
 _making = threading.RLock()  # two threads that ask for one slot, or one step, get one
 
 Feeds = Mapping[Any, Any]
+
+# what to fetch, new values by variable, and which of the chosen variables have gradients
+_Differentiated = tuple[list[og.Node], dict[og.Variable, og.Node], tuple[int, ...]]
 
 
 class Optimizer(ABC):
@@ -213,7 +215,11 @@ class Optimizer(ABC):
             nodes = [objective, *chosen, *stopped, *rate]
             taking = weakref.ref(self) if what == "optimize" else None
             counts = len(chosen), len(stopped), var_list is None
-            differentiate = functools.partial(_differentiated, taking, *counts)
+
+            def differentiate(given: Sequence[og.Node]) -> _Differentiated:
+                with og.placing(what, og.user_source()):
+                    return _differentiated(taking, *counts, given)
+
             program, found = runtime.compile_derived((Optimizer, taking, *counts), nodes, differentiate)
             return _Step(program, [chosen[at] for at in found])
 
@@ -240,7 +246,7 @@ class Optimizer(ABC):
 
 def _differentiated(
     taking: weakref.ref[Optimizer] | None, chosen: int, stopped: int, by_default: bool, nodes: Sequence[og.Node]
-) -> tuple[list[og.Node], dict[og.Variable, og.Node], tuple[int, ...]]:
+) -> _Differentiated:
     """Return an objective with its gradients, or with the step that an optimizer takes; and which variables have any.
 
     `nodes` are the objective, as many chosen variables, as many nodes through which nothing flows, and more. All is
