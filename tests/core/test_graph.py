@@ -158,7 +158,7 @@ def test_an_output_node_comes_back_the_same_while_it_is_held():
     ("use", "message"),
     [
         (bool, "has no truth value before it is run; run it, then test the array"),
-        (iter, "cannot be iterated over; loop over indices instead"),
+        (iter, "cannot be iterated over; og.unstack"),
         (len, r"has no len\(\); ask for .shape\[0\]"),
     ],
 )
@@ -476,6 +476,30 @@ def test_initializing_refuses_what_is_no_value_or_seed(graph, arguments, message
 def test_a_variable_that_does_not_fit_into_memory_is_refused():
     with pytest.raises(og.ShapeError, match=r"variable: \(1099511627776, 1048576\) float32 takes .* more memory"):
         og.variable((2**40, 2**20), ones)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda huge: og.constant(huge), r"constant: \(1048576, 1048576\) float64 takes .* more memory"),
+        (
+            lambda huge: og.constant(huge, np.float32),
+            r"constant: \(1048576, 1048576\) float32 takes .* more memory",
+        ),
+        (lambda huge: og.sin(huge), r"sin: \(1048576, 1048576\) float64 takes .* more memory"),
+        (lambda huge: fed(huge, np.float64), r"feed of placeholder 'u' .*: \(1048576, .* float64 takes .* more memory"),
+        (lambda huge: fed(huge, np.float32), r"feed of placeholder 'u' .*: \(1048576, .* float32 takes .* more memory"),
+    ],
+)
+def test_an_array_without_memory_that_does_not_fit_into_memory_is_named(use, message):
+    with pytest.raises(og.ShapeError, match=message) as caught:
+        use(np.broadcast_to(1.0, (2**20, 2**20)))
+    assert "at test_graph.py" in str(caught.value)
+
+
+def fed(value, dtype):
+    u = og.placeholder((None, None), dtype, name="u")
+    og.RunTime().run(u, {u: value})
 
 
 def test_a_name_scope_that_is_refused_names_the_user_s_line():

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from opgraph.errors import DtypeError, OpgraphError, ShapeError
+from opgraph.errors import DtypeError, NoValueError, OpgraphError, ShapeError
 from opgraph.op import Array
-from opgraph.spec import as_dtype, get_default_dtype, how_to_convert, promote_dtypes
+from opgraph.spec import Shape, Spec, as_dtype, beyond_memory, get_default_dtype, how_to_convert, promote_dtypes
 
 
 def is_weak(value: Any) -> bool:
@@ -76,6 +76,16 @@ def cast_checked(array: Array, dtype: np.dtype[Any]) -> Array:
     except FloatingPointError:
         largest = np.abs(array[np.isfinite(array)]).max()
         raise DtypeError(f"{largest} is out of the range of {dtype}") from None
+    except MemoryError:
+        raise ShapeError(beyond_memory(Spec(Shape(array.shape), dtype))) from None
+
+
+def contiguous(array: Array, copy: bool | None = None) -> Array:
+    """Return `array` as its elements in row-major order; a copy where it is not that, or where `copy` says so."""
+    try:
+        return np.array(array, order="C", copy=copy)
+    except MemoryError:
+        raise ShapeError(beyond_memory(Spec(Shape(array.shape), array.dtype))) from None
 
 
 def _fits_unsigned(array: Array, dtype: np.dtype[Any]) -> bool:
@@ -91,6 +101,11 @@ def natural_array(value: Any) -> Array:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
         raise ShapeError(f"a {type(value).__name__} that is no array: {error}") from None
+    except NoValueError as error:
+        if isinstance(value, list | tuple):
+            detail = f"a {type(value).__name__} that holds a node is no array; og.stack makes a node of it"
+            raise NoValueError(detail, *error.notes) from None
+        raise
     except OpgraphError:
         raise
     except TypeError as error:

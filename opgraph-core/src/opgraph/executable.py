@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from opgraph.compiled import Compiled, Compiler, Settings, StructureKey
-from opgraph.convert import to_array
+from opgraph.convert import contiguous, to_array
 from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
 from opgraph.graph import Graph
 from opgraph.node import Node, Placeholder, describe
@@ -291,7 +291,7 @@ def _shape_of(placeholder: Placeholder, given: Any) -> Shape:
 def fed(placeholder: Placeholder, value: Any) -> Array:
     """Return `value` as a contiguous array of the placeholder's dtype; over the same memory if it can be."""
     try:
-        array = np.asarray(to_array(value, placeholder.dtype), order="C")
+        array = contiguous(to_array(value, placeholder.dtype))
         if not placeholder.shape.compatible_with(array.shape):
             raise ShapeError(f"a value of shape {array.shape} does not fit {placeholder.shape}")
     except OpgraphError as error:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from opgraph.ambient import Ambient, ambient, current_source, get_ambient, get_default_graph, root
-from opgraph.convert import to_array
+from opgraph.convert import contiguous, to_array
 from opgraph.errors import ArgumentError, DtypeError, GraphError, ShapeError, did_you_mean, placing, user_source
 from opgraph.locks import new_lock
 from opgraph.node import Constant, Key, Node, NodeLike, Placeholder, Update, above, describe, next_serial
@@ -269,7 +269,7 @@ def constant_in(graph: Graph, array: Array, name: str | None = None, kind: type[
     source = current_source()
     spec = Spec(Shape(array.shape), array.dtype)
     node = kind(graph, spec, graph.unique_name(name or "constant"), source, next_serial())
-    node.value = np.array(array, order="C")
+    node.value = contiguous(array, copy=True)
     node.value.flags.writeable = False
     return node
 

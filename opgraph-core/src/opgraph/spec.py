@@ -341,6 +341,11 @@ def wide_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
+def beyond_memory(spec: Spec) -> str:
+    """Return what an error says of a value that there is no memory for."""
+    return f"{spec} takes {spec.nbytes} bytes, more memory than there is"
+
+
 def total_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype of sums and products of `dtype`, as in NumPy: 64 bits for booleans and smaller integers."""
     return np.dtype({"b": np.int64, "i": np.int64, "u": np.uint64}.get(dtype.kind, dtype))

@@ -26,7 +26,16 @@ from opgraph.errors import (
 from opgraph.node import Node, NodeLike, describe, next_serial
 from opgraph.op import Array, Rng
 from opgraph.signatures import guarded
-from opgraph.spec import DtypeLike, Shape, ShapeLike, Spec, as_dtype, get_default_dtype, known_shape
+from opgraph.spec import (
+    DtypeLike,
+    Shape,
+    ShapeLike,
+    Spec,
+    as_dtype,
+    beyond_memory,
+    get_default_dtype,
+    known_shape,
+)
 from opgraph.threads import in_one_call, unless_held
 
 
@@ -39,7 +48,7 @@ class Storage:
         try:
             self.array: Array = np.empty(known_shape(spec.shape), spec.dtype)
         except MemoryError:
-            raise ShapeError(f"{spec} takes {spec.nbytes} bytes, more memory than there is") from None
+            raise ShapeError(beyond_memory(spec)) from None
         self.initialized = False
         self.label = ""
 

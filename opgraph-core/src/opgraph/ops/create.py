@@ -18,7 +18,7 @@ from opgraph.node import Constant, Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
 from opgraph.ops.like import broadcast_like
 from opgraph.signatures import guarded
-from opgraph.spec import DtypeLike, Spec, as_dtype, get_default_dtype, normalize_axis
+from opgraph.spec import DtypeLike, Spec, as_dtype, beyond_memory, get_default_dtype, normalize_axis
 
 
 def _numpy_one_hot(indices: Array, *, depth: int, dtype: np.dtype[Any], axis: int) -> Array:
@@ -252,7 +252,7 @@ def _made(spec: Spec, make: Callable[[], Array]) -> Array:
     try:
         return make()
     except MemoryError:
-        raise ArgumentError(f"{spec} takes {spec.nbytes} bytes, more memory than there is") from None
+        raise ArgumentError(beyond_memory(spec)) from None
 
 
 def _number(value: object, what: str) -> int | float:
