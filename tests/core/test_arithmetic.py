@@ -26,6 +26,14 @@ def test_floor_division_and_remainder_follow_python_s_signs(operation, dtype):
     assert found.tolist() == [operation(a, b) for a, b in pairs]
 
 
+def test_divmod_gives_both_parts():
+    x = og.placeholder((3,), np.int64)
+    quotient, rest = run(*divmod(x, 3), feeds={x: [7, -7, 1]})
+    assert (quotient.tolist(), rest.tolist()) == ([2, -3, 0], [1, 2, 1])
+    quotient, rest = run(*divmod(9, x), feeds={x: [7, -7, 1]})
+    assert (quotient.tolist(), rest.tolist()) == ([1, -2, 9], [2, -5, 0])
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e3), st.sampled_from([1.0, -1.0]))
 def test_the_remainder_of_floats_is_python_s(x, y, side):

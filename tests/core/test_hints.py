@@ -25,10 +25,19 @@ from opgraph.errors import did_you_mean, user_source
         ("layer_norm", "'layer_norm'; normalize with og.reduce_mean and og.reduce_variance"),
         ("tensor", "use og.constant"),
         ("redcue_sum", "did you mean 'reduce_sum'?"),
+        ("solve", "opgraph has no 'solve'; there are no factorizations and no inverse; use NumPy outside of the graph"),
+        ("linalg", "og.matmul, og.norm, og.trace, og.diag and og.outer are flat names"),
+        ("cond", "og.where(condition, x, y) chooses"),
     ],
 )
 def test_a_name_of_another_library_points_to_ours(name, message):
     with pytest.raises(og.UnknownOpError, match=re.escape(message)):
+        getattr(og, name)
+
+
+@pytest.mark.parametrize("name", ["sovle", "linlag", "kernels"])
+def test_of_names_that_are_hardly_alike_none_is_meant(name):
+    with pytest.raises(og.UnknownOpError, match=f"opgraph has no {name!r}$"):
         getattr(og, name)
 
 
@@ -86,6 +95,8 @@ def test_protocols_find_no_attributes_of_a_node():
         (lambda x: operator.iadd(np.ones(3), x), "write y = array + x, not array += x"),
         (lambda x: np.ones(3) == x, "is compared by identity; og.equal(x, y) compares values"),
         (lambda x: np.array([x]), "is no array before it is run"),
+        (lambda x: list(x), "cannot be iterated over; og.unstack takes it apart along an axis"),
+        (lambda x: f"{x:.3f}", "has no value to format as '.3f' before it is run"),
     ],
 )
 def test_a_function_of_numpy_points_to_ours(use, message):
@@ -94,6 +105,57 @@ def test_a_function_of_numpy_points_to_ours(use, message):
     assert isinstance(caught.value, og.NoValueError)
     assert str(caught.value).startswith("placeholder 'x' (3,) float32 ")
     assert "at test_hints.py" in str(caught.value)
+
+
+def test_a_list_that_holds_a_node_points_to_stack():
+    x, y = og.placeholder((3,), name="x"), og.constant(2.0)
+    for use in (lambda: x * [1.0, y, 3.0], lambda: og.constant((y, 1.0)), lambda: x({x: [y, y, y]})):
+        with pytest.raises(og.NoValueError, match="a (list|tuple) that holds a node .* og.stack") as caught:
+            use()
+        assert "at test_hints.py" in str(caught.value)
+
+
+def test_a_node_is_formatted_as_it_is_shown():
+    x = og.placeholder((3,), name="x")
+    assert f"{x}" == "<placeholder 'x' (3,) float32>"
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda i: i << 1, r"placeholder 'i' \(2,\) int64 has no bits to shift; x \* 2\*\*n"),
+        (lambda i: 1 >> i, "has no bits to shift"),
+        (lambda i: i.at[0] + 1, r"x.at\[key\] has no value; x\[key\] is what stands there"),
+        (lambda i: 2.0 * i.at[0], r"x.at\[key\] has no value"),
+    ],
+)
+def test_an_operator_that_there_is_not_says_what_there_is(use, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        use(og.placeholder((2,), np.int64, name="i"))
+    assert isinstance(caught.value, og.DtypeError)
+    assert "at test_hints.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (
+            lambda x: x.at[0].mul(2),
+            r"x.at\[key\] has no 'mul', but set and add alone; x.at\[key\].set\(x\[key\] \* y\)",
+        ),
+        (lambda x: x.at.set(2), r"x.at has no 'set' without a key; write x.at\[key\].set\(value\)"),
+    ],
+)
+def test_places_offer_what_there_is(use, message):
+    with pytest.raises(AttributeError, match=message) as caught:
+        use(og.placeholder((3,)))
+    assert "at test_hints.py" in str(caught.value)
+
+
+def test_places_have_no_protocols():
+    x = og.placeholder((3,))
+    assert not hasattr(x.at, "__array__")
+    assert not hasattr(x.at[0], "__array__")
 
 
 @pytest.mark.parametrize("left", [np.array([3.0, 2.0, 5.0], np.float32), np.float32(3.0)])

@@ -112,7 +112,7 @@ def test_the_hessian_by_several_inputs_has_a_block_for_each_two():
 
 def test_matrices_need_known_sizes_and_real_values():
     x = og.placeholder((None,), dtype=np.float64, name="x")
-    with pytest.raises(og.ShapeError, match=r"jacobian: x is placeholder 'x' \(None,\) float64; the sizes of both"):
+    with pytest.raises(og.ShapeError, match=r"jacobian: x is .* \(None,\) float64; the sizes of both .*og.vjp"):
         og.jacobian(og.exp(x), x)
     z = og.placeholder((), dtype=np.complex64, name="z")
     with pytest.raises(og.GradientError, match="hessian: x is placeholder 'z' .*; take the parts of complex values"):

@@ -108,14 +108,18 @@ WAYS = {
     "atleast_1d": "og.reshape(x, …) gives it the dimensions",
     "atleast_2d": "og.reshape(x, …) gives it the dimensions",
     "average": "og.reduce_mean(x * weights) averages with weights",
+    "bincount": "og.reduce_sum(og.one_hot(x, depth), axis=0) counts",
     "column_stack": "og.stack(xs, axis=1) does it for vectors, og.concat(xs, axis=1) for matrices",
+    "cond": "a graph has no control flow; og.where(condition, x, y) chooses",
     "copy": "a node never changes, and so needs no copy",
     "cpu": "values are NumPy arrays already; og.RunTime().run(x) returns one",
     "cumprod": "og.exp(og.cumsum(og.log(x))) is it for positive values",
     "data": "og.RunTime().run(x) returns the value; that of a variable is w.val",
     "device": "values are NumPy arrays",
+    "diff": "use x[1:] - x[:-1]",
     "divmod": "og.floor_divide and og.remainder are its two parts",
     "dtype": "x.dtype is a node's dtype",
+    "embedding": "og.gather(table, indices) looks up rows",
     "empty": "use og.zeros_like(x), or og.constant of an array",
     "empty_like": "use og.zeros_like(x)",
     "flat": "og.reshape(x, -1) makes it one-dimensional",
@@ -132,24 +136,32 @@ WAYS = {
     "jit": "og.function(f) traces and compiles a function of arrays",
     "layer_norm": "normalize with og.reduce_mean and og.reduce_variance",
     "layer_normalization": "normalize with og.reduce_mean and og.reduce_variance",
+    "left_shift": "use x * 2**n",
+    "linalg": "og.matmul, og.norm, og.trace, og.diag and og.outer are flat names; there are no factorizations",
     "linear": "use x @ w + b",
     "median": "og.sort(x, axis) has it in the middle",
     "mse": "use og.reduce_mean(og.squared_difference(x, y))",
     "nan_to_num": "use og.where(og.isfinite(x), x, 0.0)",
-    "nbytes": "use x.spec.nbytes",
-    "new_zeros": "use og.zeros_like(x)",
     "nanmean": "og.where(og.isnan(x), 0.0, x) takes NaN away first",
     "nansum": "use og.reduce_sum(og.where(og.isnan(x), 0.0, x))",
+    "nbytes": "use x.spec.nbytes",
+    "new_zeros": "use og.zeros_like(x)",
+    "nn": "activations and losses are flat names, og.relu; layers and optimizers are modules of opgraph_nn",
     "no_grad": "nothing is recorded until og.grad asks; og.stop_gradient(x) lets nothing flow back",
     "nonzero": "its shape would depend on values; og.where(condition, x, y) chooses",
     "numel": "use x.shape.size, which is None where a size is unknown",
     "numpy": "run it: og.RunTime().run(x) returns the array",
     "ones": "use og.constant(numpy.ones(shape)), or og.ones_like(x)",
+    "optim": "opgraph_nn.optimizers has them",
+    "percentile": "og.sort(x, axis) has it at its place",
     "positive": "use x itself",
+    "quantile": "og.sort(x, axis) has it at its place",
+    "random": "og.random_normal, og.random_uniform and og.random_bernoulli are flat names",
     "ravel": "og.reshape(x, -1) makes it one-dimensional",
     "relu6": "use og.clip(x, 0.0, 6.0)",
     "requires_grad": "every floating-point node has gradients: og.grad(y, x)",
     "requires_grad_": "every floating-point node has gradients: og.grad(y, x)",
+    "right_shift": "use x // 2**n",
     "rint": "use og.round(x)",
     "select": "og.where(condition, x, y) chooses between two",
     "shape": "x.shape is a node's static shape",
@@ -165,6 +177,13 @@ WAYS = {
     "zero_grad": "gradients are nodes, and add up nowhere",
     "zeros": "use og.constant(numpy.zeros(shape)), or og.zeros_like(x)",
 }
+
+_FACTORIZATIONS = "cholesky det eig eigh eigvals eigvalsh inv lstsq matrix_rank pinv qr slogdet solve svd"
+WAYS |= dict.fromkeys(
+    _FACTORIZATIONS.split(), "there are no factorizations and no inverse; use NumPy outside of the graph"
+)
+_LOOPS = "a graph has no control flow; a loop of Python unrolls when the graph is built"
+WAYS |= dict.fromkeys(("fori_loop", "scan", "while_loop"), _LOOPS)
 
 # keywords of functions; where two are possible, the first that a function has
 KEYWORDS = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from opgraph.errors import NoValueError, ReadOnlyError, Source, UnknownOpError, user_source
+from opgraph.errors import DtypeError, NoValueError, ReadOnlyError, Source, UnknownOpError, user_source
 from opgraph.hints import way_to
 from opgraph.op import Array, Op, Specs
 from opgraph.signatures import guarded
@@ -203,7 +203,7 @@ class Node:
         raise self._unsupported("has no truth value before it is run; run it, then test the array")
 
     def __iter__(self) -> Iterator[Node]:
-        raise self._unsupported("cannot be iterated over; loop over indices instead")
+        raise self._unsupported("cannot be iterated over; og.unstack takes it apart along an axis")
 
     def __len__(self) -> int:
         raise self._unsupported("has no len(); ask for .shape[0], which is None where unknown")
@@ -252,6 +252,11 @@ class Node:
 
     def __index__(self) -> int:
         raise self._unsupported("is no integer before it is run; run it first")
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise self._unsupported(f"has no value to format as {spec!r} before it is run; run it first")
+        return str(self)
 
     def __reduce__(self) -> Any:
         raise self._unsupported("belongs to its graph and cannot be copied or pickled; its value can")
@@ -310,6 +315,18 @@ class Node:
 
     def __rmod__(self, other: NodeLike) -> Node:
         return above.function("core.remainder")(other, self)
+
+    def __divmod__(self, other: NodeLike) -> tuple[Node, Node]:
+        return self.__floordiv__(other), self.__mod__(other)
+
+    def __rdivmod__(self, other: NodeLike) -> tuple[Node, Node]:
+        return self.__rfloordiv__(other), self.__rmod__(other)
+
+    def _refuse_shift(self, other: object) -> NoReturn:
+        detail = f"{describe(self)} has no bits to shift; x * 2**n shifts to the left, x // 2**n to the right"
+        raise DtypeError(detail, str(user_source() or ""))
+
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _refuse_shift
 
     def __and__(self, other: NodeLike) -> Node:
         return above.function("core.logical_and")(self, other)
@@ -486,6 +503,12 @@ class At:
     def __getitem__(self, key: Any) -> Place:
         return Place(self._node, key)
 
+    def __getattr__(self, attribute: str) -> NoReturn:
+        if attribute.startswith("_"):
+            raise AttributeError(attribute)
+        detail = f"x.at has no {attribute!r} without a key; write x.at[key].set(value) or x.at[key].add(value)"
+        raise UnknownOpError(detail, str(user_source() or ""))
+
 
 class Place:
     """Some places of a node, to make another node that differs in them."""
@@ -503,6 +526,19 @@ class Place:
     def add(self, value: NodeLike) -> Node:
         """Return the node with `value`, which broadcasts, added in these places."""
         return above.function("core.add_at")(self._node, self._key, value)
+
+    def __getattr__(self, attribute: str) -> NoReturn:
+        if attribute.startswith("_"):
+            raise AttributeError(attribute)
+        way = "set and add alone; x.at[key].set(x[key] * y), for example, multiplies"
+        raise UnknownOpError(f"x.at[key] has no {attribute!r}, but {way}", str(user_source() or ""))
+
+    def _refuse(self, other: object) -> NoReturn:
+        detail = "x.at[key] has no value; x[key] is what stands there, x.at[key].add(y) adds to it in a new node"
+        raise NoValueError(detail, str(user_source() or ""))
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _refuse
 
 
 class Update(NamedTuple):

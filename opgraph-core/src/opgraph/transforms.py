@@ -252,7 +252,10 @@ def _matrix(y: Node, x: Node) -> Node:
         if node.dtype.kind == "c":
             raise GradientError(f"{which} is {describe(node)}; take the parts of complex values")
         if not node.shape.is_known:
-            raise ShapeError(f"{which} is {describe(node)}; the sizes of both must be known")
+            raise ShapeError(
+                f"{which} is {describe(node)}; the sizes of both must be known; "
+                "give its placeholder a shape without None; og.vjp and og.jvp, products with the matrix, need no sizes"
+            )
     shape = (*y.shape, *x.shape)
     rows, columns = _units(y), _units(x)
     if len(rows) <= len(columns):

@@ -27,7 +27,7 @@ class Reshape(Op, name="core.reshape"):
     def infer(self, ins: Specs) -> Specs:
         (x,) = ins
         if any(n < -1 for n in self.shape) or self.shape.count(-1) > 1:
-            raise ArgumentError(f"shape {self.shape}: sizes are positive, and one at most is -1")
+            raise ArgumentError(f"shape {self.shape}: sizes are 0 or more, and one at most is -1")
         rest = math.prod(n for n in self.shape if n != -1)
         size = x.shape.size
         known = math.prod(n for n in x.shape if n is not None)
