@@ -28,6 +28,8 @@ from opgraph.errors import did_you_mean, user_source
         ("solve", "opgraph has no 'solve'; there are no factorizations and no inverse; use NumPy outside of the graph"),
         ("linalg", "og.matmul, og.norm, og.trace, og.diag and og.outer are flat names"),
         ("cond", "og.where(condition, x, y) chooses"),
+        ("Dense", "opgraph_nn.layers has Linear, BatchNorm"),
+        ("Conv2d", "opgraph_vision.layers has Conv2D"),
     ],
 )
 def test_a_name_of_another_library_points_to_ours(name, message):

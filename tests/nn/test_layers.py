@@ -139,6 +139,118 @@ def test_a_network_learns_exclusive_or(graph):
     assert losses[-1] < 1e-3 < losses[0]
 
 
+def test_flatten_keeps_the_rows():
+    images = rng.normal(size=(4, 2, 3, 5))
+    flatten = layers.Flatten()
+    for shape in [(4, 2, 3, 5), (None, 2, 3, 5)]:
+        x = og.placeholder(shape, np.float64)
+        y = flatten(x)
+        assert y.shape == (shape[0], 30)
+        np.testing.assert_array_equal(og.RunTime().run(y, {x: images}), images.reshape(4, 30))
+    assert flatten(og.placeholder((None,))).shape == (None, 1)
+    assert flatten(og.placeholder((2, 0, 3))).shape == (2, 0)
+    for unknown in [(None, None, 3), ()]:
+        with pytest.raises(
+            og.ShapeError, match=r"Flatten: takes \(N, …\), all sizes but N known, not <placeholder"
+        ) as caught:
+            flatten(og.placeholder(unknown))
+        assert "at test_layers.py" in str(caught.value)
+
+
+def test_dropout_drops_in_training_alone():
+    ones = np.ones((50, 40))
+    layer = layers.Dropout(0.25)
+    kept = og.RunTime(seed=0).run(layer(ones))
+    assert set(np.unique(kept)) == {0.0, 1 / 0.75}
+    assert 0.7 < (kept > 0).mean() < 0.8
+    x = og.constant(ones)
+    assert layer(x, is_training=False) is x
+
+
+def normalized(x, scale, offset, mean, variance, epsilon):
+    return scale * (x - mean) / np.sqrt(variance + epsilon) + offset
+
+
+def test_batch_norm_takes_the_batch_s_statistics_in_training_and_moving_ones_in_use():
+    data = rng.normal(3.0, 2.0, size=(6, 5, 4))
+    x = og.placeholder((None, 5, 4), np.float64)
+    norm = layers.BatchNorm(4, decay=0.75, epsilon=0.01, dtype=np.float64)
+    norm.scale.set_val([1.0, 2.0, 0.5, -1.0])
+    norm.offset.set_val([0.0, 1.0, 2.0, 3.0])
+    trained, used = norm(x), norm(x, is_training=False)
+    scale, offset, mean, variance = norm.scale.val, norm.offset.val, data.mean((0, 1)), data.var((0, 1))
+    runtime = og.RunTime()
+    np.testing.assert_allclose(runtime.run(used, {x: data}), normalized(data, scale, offset, 0, 1, 0.01), rtol=1e-12)
+    found = runtime.run(trained, {x: data})
+    np.testing.assert_allclose(found, normalized(data, scale, offset, mean, variance, 0.01), rtol=1e-9)
+    moved = 0.25 * mean, 0.75 + 0.25 * data.var((0, 1), ddof=1)
+    np.testing.assert_allclose(norm.mean.val, moved[0], rtol=1e-12)
+    np.testing.assert_allclose(norm.variance.val, moved[1], rtol=1e-12)
+    found = runtime.run(used, {x: data})
+    np.testing.assert_allclose(found, normalized(data, scale, offset, *moved, 0.01), rtol=1e-12)
+    assert norm.parameters() == [norm.scale, norm.offset]
+    assert len(norm.parameters(only_trainable=False)) == 4
+
+
+def test_a_step_of_training_follows_the_differences_through_all_layers(graph):
+    data, wanted = rng.normal(size=(6, 2, 3)), rng.normal(size=(6, 2))
+    x = og.placeholder((None, 2, 3), np.float64)
+    linear = layers.Linear(6, 2, dtype=np.float64)
+    norm = layers.BatchNorm(2, dtype=np.float64)
+    model = layers.Sequential(layers.Flatten(), linear, norm, layers.Tanh(), layers.Dropout(0.0))
+    graph.initialize_variables(seed=0)
+    before = {v: v.val for v in model.parameters()}
+
+    def loss_at(weights, bias, scale, offset):
+        product = data.reshape(6, 6) @ weights + bias
+        y = np.tanh(normalized(product, scale, offset, product.mean(0), product.var(0), 0.001))
+        return ((y - wanted) ** 2).mean()
+
+    loss = mse_loss(model(x), wanted)
+    step = og.RunTime().compile([x], [loss], optimizers.SGD(0.5).minimize(loss, model.parameters()))
+    np.testing.assert_allclose(step(data)[0], loss_at(*before.values()), rtol=1e-12)
+    values = list(before.values())
+    for i, variable in enumerate(before):
+        for at in np.ndindex(variable.shape):
+            losses = []
+            for shift in (1e-5, -1e-5):
+                moved = [value.copy() for value in values]
+                moved[i][at] += shift
+                losses.append(loss_at(*moved))
+            slope = (losses[0] - losses[1]) / 2e-5
+            np.testing.assert_allclose(variable.val[at], values[i][at] - 0.5 * slope, rtol=1e-6, atol=1e-9)
+
+
+def test_sequential_tells_those_layers_of_training_that_ask():
+    told = []
+
+    def probe(x, is_training):
+        told.append(is_training)
+        return x
+
+    model = layers.Sequential(probe, og.tanh, og.exp, layers.Sequential(layers.ReLU(), probe))
+    x = og.placeholder((2, 3))
+    model(x)
+    model(x, is_training=False)
+    assert told == [True, True, False, False]
+
+
+def test_a_module_makes_variables_in_its_scope(graph):
+    class Scale(layers.Module):
+        def __init__(self, size):
+            self.factor = self.make_variable("factor", (size,), initializers.OnesInitializer())
+
+        def forward(self, x):
+            return x * self.factor
+
+    module = Scale(3)
+    assert module.factor.name == "scale/factor"
+    assert module.factor.val.tolist() == [1.0, 1.0, 1.0]
+    with pytest.raises(og.ShapeError, match="Scale: ") as caught:
+        Scale(-3)
+    assert "at test_layers.py" in str(caught.value)
+
+
 def test_the_second_spelling_is_the_same_class():
     assert layers.ReLu is layers.ReLU
     assert layers.NN is layers.MLP
@@ -149,6 +261,9 @@ def test_the_second_spelling_is_the_same_class():
     [
         (lambda: layers.Linear(3, -1), "Linear: outputs must be an integer from 0, not -1"),
         (lambda: layers.Linear(3.0, 2), "Linear: inputs must be an integer from 0, not 3.0"),
+        (lambda: layers.Dropout(1.5), r"Dropout: rate must be a number in \[0, 1\], not 1.5"),
+        (lambda: layers.BatchNorm(2.5), "BatchNorm: channels must be an integer from 0, not 2.5"),
+        (lambda: layers.BatchNorm(2, decay=2), r"BatchNorm: decay must be a number in \[0, 1\], not 2"),
         (lambda: layers.MLP([3]), r"MLP: sizes are those of the input and of every layer, two or more, not \[3\]"),
         (lambda: layers.Sequential(layers.ReLU(), 3), "Sequential: layers are functions of a node, which 3 is not"),
     ],
@@ -168,7 +283,7 @@ def test_a_batch_of_another_width_names_the_layer_and_the_line():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: layers.Linear(2, 3, dtype=np.int32), "Linear: weights are floating-point or .* not int32"),
+        (lambda: layers.Linear(2, 3, dtype=np.int32), "Linear: weights must be of floating-point or .* not int32"),
         (lambda: layers.Linear(2, 3, dtype="words"), "Linear: 'words' is no dtype"),
         (lambda: layers.Linear(2**62, 2**62), "Linear: .* is more than an array can hold"),
         (lambda: layers.Linear(2, 3, initializer=lambda shape, rng: np.zeros(7)), r"a value of shape \(7,\)"),

@@ -184,6 +184,12 @@ WAYS |= dict.fromkeys(
 )
 _LOOPS = "a graph has no control flow; a loop of Python unrolls when the graph is built"
 WAYS |= dict.fromkeys(("fori_loop", "scan", "while_loop"), _LOOPS)
+_LAYERS = "BatchNorm Dense Dropout Flatten Linear MLP Module Sequential"
+WAYS |= dict.fromkeys(
+    _LAYERS.split(), "opgraph_nn.layers has Linear, BatchNorm, Dropout, Flatten, Sequential and Module"
+)
+_IMAGE_LAYERS = "AvgPool2D AvgPool2d Conv2D Conv2d MaxPool2D MaxPool2d"
+WAYS |= dict.fromkeys(_IMAGE_LAYERS.split(), "opgraph_vision.layers has Conv2D, MaxPool2D and AvgPool2D")
 
 # keywords of functions; where two are possible, the first that a function has
 KEYWORDS = {

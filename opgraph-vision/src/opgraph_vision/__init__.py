@@ -1,4 +1,7 @@
-"""opgraph-vision: convolution and pooling for opgraph, and handwritten digits to try them on."""
+"""opgraph-vision: convolution and pooling for opgraph, and handwritten digits to try them on.
+
+`opgraph_vision.layers`, which takes opgraph-nn along, is imported on its own.
+"""
 
 import opgraph as og
 from opgraph_vision import datasets
