@@ -330,11 +330,12 @@ def test_reductions_of_one_element_go_where_every_bit_stays(op_class):
     assert simplified(og.apply(op_class((1,)), og.placeholder((10, None)))) == [op_class.short_name()]
 
 
-def test_sums_of_one_integer_go_and_counts_of_one_boolean_stay():
-    n, b = og.placeholder((2, 1), dtype=np.int8), og.placeholder((2, 1), dtype=np.bool)
+def test_sums_of_one_integer_go_but_where_they_widen_it():
+    n, small, b = (og.placeholder((2, 1), dtype=dtype) for dtype in (np.int64, np.int8, np.bool))
     assert simplified(n.sum(1)) == ["squeeze"]
-    assert simplified(b.sum(1)) == ["reduce_sum"]
-    assert_passes_change_nothing([n.sum(1), b.sum(1)], {n: [[1], [-1]], b: [[True], [False]]})
+    assert simplified(small.sum(1)) == simplified(b.sum(1)) == ["reduce_sum"]
+    feeds = {n: [[1], [-1]], small: [[1], [-1]], b: [[True], [False]]}
+    assert_passes_change_nothing([n.sum(1), small.sum(1), b.sum(1)], feeds)
 
 
 def test_fetches_and_updates_of_what_goes_get_the_same_values():
