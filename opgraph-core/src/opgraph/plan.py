@@ -82,17 +82,17 @@ class Step:
         """Return a step that stands where this one stood, for messages and for those who share what it computes."""
         # which dataclasses.replace would do, in three times the time
         return Step(
-            op,
-            inputs,
-            outputs,
-            self.name,
-            self.source,
-            self.run,
-            self.title if type(op) is type(self.op) else self.what,
-            self.gradient_of,
-            self.recomputes,
-            self.region,
-            self.origin,
+            op=op,
+            inputs=inputs,
+            outputs=outputs,
+            name=self.name,
+            source=self.source,
+            run=self.run,
+            title=self.title if type(op) is type(self.op) else self.what,
+            gradient_of=self.gradient_of,
+            recomputes=self.recomputes,
+            region=self.region,
+            origin=self.origin,
         )
 
     def named_by(self, other: "Step") -> "Step":

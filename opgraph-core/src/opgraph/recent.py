@@ -1,5 +1,6 @@
 """Collections that threads, signal handlers and the garbage collector may use at once: each change is one call."""
 
+import functools
 import itertools
 import weakref
 from collections.abc import Hashable, Iterator
@@ -61,12 +62,13 @@ class Alive(Generic[_T]):
     """Objects, for as long as somebody else holds them."""
 
     def __init__(self) -> None:
-        self._refs: weakref.WeakValueDictionary[int, _T] = weakref.WeakValueDictionary()
+        self._refs: dict[int, weakref.ref[_T]] = {}
 
     def add(self, value: _T) -> None:
         """Add an object, which may be there already."""
-        self._refs[id(value)] = value
+        # forgotten by a call written in C: what a signal handler raised in one of Python's would go unheard
+        self._refs[id(value)] = weakref.ref(value, functools.partial(self._refs.pop, id(value)))
 
     def __iter__(self) -> Iterator[_T]:
-        # the list is made at once; to iterate over a weak dictionary fails where another thread adds to it
-        return iter([value for ref in self._refs.valuerefs() if (value := ref()) is not None])
+        refs = list(self._refs.values())  # at once, as a weak set would not make it
+        return iter([value for ref in refs if (value := ref()) is not None])
