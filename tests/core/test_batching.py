@@ -157,6 +157,13 @@ def test_a_sum_of_sums_is_one_sum():
     assert len(steps(plan, "reduce_sum")) == 1
 
 
+def test_views_that_read_another_value_s_shape_are_stacked_among_others():
+    x, like = og.placeholder((4, 3), dtype=np.float64), og.placeholder((None,), dtype=np.float64)
+    parts = [x[0], x[1], og.sum_to(x[2], like), x[3]]
+    y = og.stack([og.reduce_max(og.exp(og.tanh(part) + part)) for part in parts])
+    compiled([x, like], [y], RNG.normal(size=(4, 3)), np.ones(3))
+
+
 def test_random_numbers_are_drawn_as_they_were():
     x = og.placeholder((2,), dtype=np.float64)
     drawn = [og.reduce_max(x * og.random_normal((2,), dtype=np.float64)) for _ in range(5)]

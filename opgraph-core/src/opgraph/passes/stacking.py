@@ -223,8 +223,9 @@ class Draft:
 
     def _whole(self, values: tuple[int, ...]) -> int | None:
         """Return the value of which `values` show one part after the other, and all of it, in the stack's shape."""
-        makers = [step for step in map(self._at.makers.get, values) if step is not None and step.op.has_view()]
-        origins = {step.inputs for step in makers if len(step.inputs) == len(step.outputs) == 1}
+        found = [step for step in map(self._at.makers.get, values) if step is not None and step.op.has_view()]
+        makers = [step for step in found if len(step.inputs) == len(step.outputs) == 1]
+        origins = {step.inputs for step in makers}
         if len(makers) < len(values) or len(origins) != 1:
             return None
         ((origin,),) = origins
