@@ -24,6 +24,7 @@ STRUCTURAL = (
     "purity",
     "determinism",
     "batch",
+    "rows",
     "compiled",
     "stale",
     "recompute",
@@ -489,6 +490,18 @@ class ReversedScale(Scale, name="wrong.reversed_scale"):
 
     def compute(self, ins, outs):
         np.multiply(ins[0][::-1], self.factor, out=outs[0])
+
+
+@wrong("rows", "of rows 0 to 1")
+class CentresColumns(Scale, name="wrong.centres_columns"):
+    """Multiply each element by `factor`, less what the first row has."""
+
+    def compute(self, ins, outs):
+        np.multiply(ins[0] - ins[0][:1], self.factor, out=outs[0])
+        outs[0][:1] += len(ins[0])
+
+    def by_rows(self, ins):
+        return frozenset([0])
 
 
 @wrong("purity", "compute writes to input 0")

@@ -23,7 +23,11 @@ def test_each_pass_alone_leaves_the_results_of_random_graphs_as_they_are(seed, n
 @pytest.mark.parametrize("seed", seeds())
 @pytest.mark.parametrize("exact", [True, False], ids=["elementwise", "all"])
 def test_blocks_and_threads_leave_the_results_of_random_graphs_as_they_are(seed, exact, monkeypatch):
-    monkeypatch.setattr("opgraph.passes.calls.WORTH_SHARING", 0)  # else graphs of this size are left to one thread
+    # else graphs of this size are left to one thread, and much else pays for large values alone
+    monkeypatch.setattr("opgraph.passes.calls.WORTH_SHARING", 0)
+    monkeypatch.setattr("opgraph.passes.bind.LARGE_PRODUCT", 0)
+    monkeypatch.setattr("opgraph.passes.fuse.REDUCES", 1)
+    monkeypatch.setattr("opgraph.passes.order.LARGE", 0)
     graph = RandomGraph(seed, exact)
     tile = 1 + seed % 7
     alone = graph.results(tile=tile, threads=1)

@@ -325,3 +325,70 @@ def test_narrow_floats_are_summed_in_wider_ones_all_the_same():
     x = og.placeholder((70_000,), np.float16)
     (found,) = og.RunTime(tile=1000, threads=1).compile([x], [og.reduce_sum(x * np.float16(0.5))])(np.ones(70_000))
     assert found == np.float16(35_000)
+
+
+@pytest.fixture
+def by_rows(monkeypatch):
+    """Products of any size may be made by rows."""
+    monkeypatch.setattr("opgraph.passes.bind.LARGE_PRODUCT", 1)
+    monkeypatch.setattr("opgraph.passes.bind.THIN_PRODUCT", 1 << 30)
+    monkeypatch.setattr("opgraph.passes.calls.WORTH_SHARING", 0)
+
+
+def agreed(inputs, fetches, values, tile):
+    """The program with this tile, whose results are those without passes, the same bits for one thread and two."""
+    program = og.RunTime(threads=1, tile=tile).compile(inputs, fetches)
+    found, shared = program(*values), og.RunTime(threads=2, tile=tile).compile(inputs, fetches)(*values)
+    for value, same, right in zip(found, shared, ran(inputs, fetches, values, passes=()), strict=True):
+        np.testing.assert_allclose(value, right, rtol=1e-12, atol=1e-12)
+        assert value.tobytes() == same.tobytes()
+    return program
+
+
+@pytest.mark.parametrize("tile", [5, 12, 40, 1000])
+@pytest.mark.parametrize("lead", [(7,), (3, 5)])
+def test_a_product_and_what_is_done_with_it_run_block_by_block(lead, tile, by_rows):
+    rng = np.random.default_rng(0)
+    x, w, b = og.placeholder((None, *lead[1:], 6), np.float64), og.Variable(rng.normal(size=(6, 5))), np.arange(5.0)
+    y = og.maximum(og.matmul(x, w) + b, 0.0)
+    program = agreed([x], [y], [rng.normal(size=(*lead, 6))], tile)
+    row = np.prod([*lead[1:], 5])
+    names = [["matmul", "add", "maximum"]]
+    assert grouped(program) == (names if row <= tile else [["matmul"], ["add", "maximum"]])
+
+
+def test_a_product_s_gradient_goes_on_in_the_block_that_it_is_made_in(by_rows):
+    rng = np.random.default_rng(0)
+    x = og.placeholder((30, 6), np.float64)
+    w, u = og.Variable(rng.normal(size=(6, 8))), og.Variable(rng.normal(size=(8, 4)))
+    h = og.tanh(x @ w)
+    y = og.reduce_sum(og.square(h @ u) * 0.5)
+    program = agreed([x], [y, *og.grad(y, [w, u])], [rng.normal(size=(30, 6))], 16)
+    assert any(names[0].startswith("matmul") and len(names) > 2 for names in grouped(program))
+
+
+def test_large_feeds_two_products_and_other_readers_agree(by_rows):
+    rng = np.random.default_rng(0)
+    x, z = og.placeholder((300, 40), np.float64), og.placeholder((300, 50), np.float64)
+    w, u = og.Variable(rng.normal(size=(40, 20))), og.Variable(rng.normal(size=(50, 20)))
+    product = x @ w
+    y = og.tanh(product + z @ u)
+    agreed(
+        [x, z], [y, og.reduce_max(product), product.T[:2], y @ u.T], [rng.normal(size=(300, n)) for n in (40, 50)], 100
+    )
+
+
+def test_what_every_block_reads_as_a_whole_is_not_written_over_by_the_first(by_rows):
+    rng = np.random.default_rng(0)
+    x = og.placeholder((8, 8), np.float64)
+    left, right = og.sin(x), og.cos(x).T * 2.0
+    agreed([x], [og.exp((left @ right) * 0.1) + 1.0], [rng.normal(size=(8, 8))], 8)
+
+
+def test_a_variable_s_step_is_still_written_in_place(by_rows):
+    rng = np.random.default_rng(0)
+    x, w = og.placeholder((5, 6), np.float64), og.Variable(rng.normal(size=(6, 5)))
+    y = og.reduce_sum(og.square(x @ w))
+    program = og.RunTime(threads=1).compile([x], [y], updates={w: w - og.grad(y, w) * 0.01})
+    program(rng.normal(size=(5, 6)))
+    assert not plan_of(program).staged

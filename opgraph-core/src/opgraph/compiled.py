@@ -365,6 +365,11 @@ def _choose_kernel(kernel_sets: Sequence[KernelSet], op: Op, ins: Specs, outs: S
     if isinstance(op, Elementwise):
         ufunc = op.ufunc if type(op).compute is Elementwise.compute else None
         return Kernel(op.compute, op.scratch(ins, outs), blocks=True, ufunc=ufunc)
-    bind = None if type(op).bind is Op.bind else op.bind
     scratch = op.scratch(ins, outs)
-    return Kernel(op.compute, scratch, bind=bind, combine=None if scratch else op.combine)
+    return Kernel(
+        op.compute,
+        scratch,
+        bind=None if type(op).bind is Op.bind else op.bind,
+        combine=None if scratch else op.combine,
+        rows=None if scratch else op.by_rows(ins),
+    )

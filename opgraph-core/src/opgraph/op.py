@@ -186,6 +186,16 @@ class Op:
         """
         return None
 
+    def by_rows(self, ins: Specs) -> frozenset[int] | None:
+        """Return of which inputs a row of the outputs needs the same row, and of the others all; or ``None``.
+
+        A row is what stands at one place along the first dimension, which these inputs and all outputs have in common.
+        Asked when a program is bound to sizes, of ops that want no scratch: large results may then be made a range of
+        rows at a time, each of which goes on through elementwise ops while it is in the cache. A product of matrices
+        returns ``frozenset({0})``.
+        """
+        return None
+
     def flops(self, ins: Specs, outs: Specs) -> int:
         """Return about how many arithmetic operations `compute` takes, all sizes being known; for `RunTime.explain`.
 
@@ -373,6 +383,8 @@ class Kernel:
         As ``Op.bind``.
     combine
         As ``Op.combine``; it is right then on a block, with ``keepdims``, and wants no work space.
+    rows
+        As ``Op.by_rows``.
     """
 
     run: Callable[..., Any]
@@ -381,6 +393,7 @@ class Kernel:
     ufunc: np.ufunc | None = None
     bind: Callable[[Arrays, Arrays], Callable[[], object] | None] | None = None
     combine: np.ufunc | None = None
+    rows: frozenset[int] | None = None
 
 
 def generator(key: Array) -> Rng:

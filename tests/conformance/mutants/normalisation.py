@@ -302,3 +302,42 @@ class MovingVariance(og.Op, name="mutants.moving_variance"):
         yield og.Sample((rng.normal(size=(3, 1)),), id="one column")
         yield og.Sample((np.zeros((2, 0)),), id="empty")
         yield og.Sample((np.zeros((1, 3)),), raises=og.ShapeError, id="one row")
+
+
+class SoftmaxFirst(og.Op, name="mutants.softmax_first"):
+    """Take the softmax of each row: (n, k), (n, m, k) -> the same.
+
+    There, it was taken along the last dimension of matrices, and along the first one of three, that of the batch.
+    """
+
+    caught_by = "rows"
+    source = "https://github.com/pytorch/pytorch/issues/1020"
+
+    def infer(self, ins):
+        expect(ins, "f*")
+        (x,) = ins
+        if x.ndims not in (2, 3):
+            raise og.ShapeError(f"x {x.shape} has neither 2 nor 3 dimensions")
+        return (x,)
+
+    def compute(self, ins, outs):
+        (x,), (y,) = ins, outs
+        if x.size:
+            np.exp(x, out=y)
+            y /= y.sum(1 if x.ndim == 2 else 0, keepdims=True)
+
+    def by_rows(self, ins):
+        return frozenset([0])
+
+    def vjp(self, ins, outs, cotangents):
+        (y,), (g,) = outs, cotangents
+        axis = 1 if len(y.shape) == 2 else 0
+        return (y * (g - og.reduce_sum(g * y, axis, keepdims=True)),)
+
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
+        yield og.Sample((rng.normal(size=(4, 2, 3)),), id="three dimensions")
+        yield og.Sample((rng.normal(size=(1, 5)),), id="one row")
+        yield og.Sample((rng.normal(size=(0, 3)),), id="empty")
+        yield og.Sample((rng.normal(size=3),), raises=og.ShapeError, id="vector")

@@ -56,6 +56,10 @@ class Matmul(Op, name="core.matmul"):
     def batch(self, ins: Specs, batched: frozenset[int]) -> Op | None:
         return self if all(spec.ndims == 2 for spec in ins) else None
 
+    def by_rows(self, ins: Specs) -> frozenset[int] | None:
+        x, y = ins
+        return frozenset([0]) if x.ndims >= y.ndims == 2 else None
+
     def flops(self, ins: Specs, outs: Specs) -> int:
         return 2 * (outs[0].shape.size or 0) * (ins[0].shape[-1] or 0)
 

@@ -1,6 +1,7 @@
 """From a structure and its sizes to a plan: every step with its arrays."""
 
 import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,8 @@ from opgraph.spec import Spec, known_shape
 
 SMALL_FEED = 1 << 16  # bytes
 LARGE_RESULT = 1 << 19
+LARGE_PRODUCT = 1 << 22  # beyond the caches; benchmarks/epilogue.py measures from where on it pays to work by rows
+THIN_PRODUCT = 256  # operations for each element
 CALLS_AT_ONCE = 1 << 12  # of all threads that share a group, which take 0.1 s to make
 
 
@@ -143,7 +146,9 @@ class _Binder:
         for value in returned:
             del lifetimes[value]
         outside = lifetimes.keys() | targets.keys() | returned
-        fixed = frozenset().union(*self.joined.values())
+        # what a step reads as a whole, which works by rows, is not written over while there are rows to do
+        by_rows = [s.inputs for g in groups if g.shape for s in g.steps if self.kernels[s.outputs[0]].rows is not None]
+        fixed = frozenset().union(*self.joined.values(), *by_rows)
         reuse = find_reuse(ordinary, self.specs, self.owners, lifetimes, fixed) if self.layout.inplace else {}
         arena = assign_joined_buffers(self.specs, lifetimes, reuse, self.joined.values())
         self._lay_out(arena, targets)
@@ -227,7 +232,7 @@ class _Binder:
     def _groups(self) -> list[Group]:
         """Choose a kernel for each step that computes something, and return which steps run together."""
         steps = self.structure.steps
-        fusable, reducing = set(), set()
+        fusable, reducing, leading = set(), set(), set()
         for at, step in enumerate(steps):
             if computes(step, self.owners):
                 kernel = self._kernel(step, [self.specs[v] for v in step.inputs], [self.specs[v] for v in step.outputs])
@@ -236,9 +241,21 @@ class _Binder:
                     fusable.add(at)
                 elif kernel.combine is not None:
                     reducing.add(at)
+                elif kernel.rows is not None and self._is_thin(step):
+                    leading.add(at)
         if self.layout.fuse:
-            return fuse(self.structure, self.specs, self.owners, fusable, reducing)
+            return fuse(self.structure, self.specs, self.owners, fusable, reducing, leading)
         return alone(self.structure, self.owners)
+
+    def _is_thin(self, step: Step) -> bool:
+        """Whether to make what `step` makes takes not much longer than to write it to memory and to read it again."""
+        ins, outs = (tuple([self.specs[v] for v in values]) for values in (step.inputs, step.outputs))
+        if len(outs) > 1 or len(step.reads()) < len(ins) or (outs[0].nbytes or 0) < LARGE_PRODUCT:
+            return False
+        (out,) = outs
+        row = math.prod(known_shape(out.shape)[1:])
+        with placing(step.what, step.source), contract("flops"):
+            return row <= self.layout.tile and step.op.flops(ins, outs) <= THIN_PRODUCT * (out.shape.size or 0)
 
     def _commits(self, groups: Sequence[Group]) -> dict[int, dict[int, int]]:
         if not self.layout.commit:
@@ -255,7 +272,7 @@ class _Binder:
     def _kernel(self, step: Step, ins: Iterable[Spec], outs: Iterable[Spec]) -> Kernel:
         """Return the kernel of `step`, with an error of the op's or the kernel set's own placed."""
         try:
-            with contract("scratch or kernel factory"):
+            with contract("scratch, by_rows or kernel factory"):
                 kernel = self.choose(step.op, tuple(ins), tuple(outs))
             if not isinstance(kernel, Kernel):
                 raise KernelError(f"its kernel factory returned {kernel!r}, not a Kernel or None")

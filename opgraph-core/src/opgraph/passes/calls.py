@@ -143,8 +143,13 @@ class CallMaker:
             kernel = self._reducing(step, work.group, block) if reduces else self._kernel(step, work.group, block)
             rest: tuple[Arrays, ...] = (cut.scratch(at, kernel.scratch),) if kernel.scratch else ()
             reads = step.reads()
-            ins = [cut.input(v) if i in reads else cut.stand_in(v) for i, v in enumerate(step.inputs)]
-            given = [(i, v, cut.part(v)) for i, v in enumerate(step.inputs) if i in reads and v in self.passing]
+            if kernel.rows is None or work.group.shape is None:
+                parts = [cut.part(v) for v in step.inputs]
+                ins = [cut.input(v) if i in reads else cut.stand_in(v) for i, v in enumerate(step.inputs)]
+            else:
+                parts = [block[:1] if i in kernel.rows else () for i in range(len(step.inputs))]
+                ins = [cut.rows(v, part) for v, part in zip(step.inputs, parts, strict=True)]
+            given = [(i, v, parts[i]) for i, v in enumerate(step.inputs) if i in reads and v in self.passing]
             filled = [(i, v, cut.part(v)) for i, v in enumerate(step.outputs) if v in self.passing]
             if given or filled:
                 make = functools.partial(_rebound, kernel, ins, outs, rest, given, filled, self.arrays)
@@ -203,6 +208,11 @@ class _Cut:
                 return None
             self.made[value] = self._cut(value, self.maker.arrays[value])
         return self.made[value]
+
+    def rows(self, value: int, part: Block) -> Array | None:
+        """Return the rows of a value, or all of it, that a step reads which works by rows."""
+        array: Array | None = self.maker.arrays[value]
+        return array if array is None or not part else array[part]
 
     def reduced(self, step: Step) -> Array:
         """Return memory for what the block is reduced to."""

@@ -20,13 +20,15 @@ def fuse(
     owners: Mapping[int, frozenset[int]],
     fusable: Set[int],
     reducing: Set[int],
+    leading: Set[int],
 ) -> list[Group]:
     """Return the steps that compute something in groups, in an order in which they can run.
 
     A step joins the group that first needs what it makes, or else one of its shape that runs later, before
     anything needs what the step makes. So an intermediate value lives for the length of a block, and an operand is
     read once for all that is done with it. What reduces a value goes into the group that makes it; where it does
-    not work on blocks, it runs after a group of that shape, so that the value may be made there.
+    not work on blocks, it runs after a group of that shape, so that the value may be made there. What is made by rows
+    goes into the group that first needs it.
 
     Parameters
     ----------
@@ -36,8 +38,10 @@ def fuse(
         The positions of the steps that may work on blocks; the others stand alone.
     reducing
         The positions of those that may reduce a value block by block.
+    leading
+        The positions of those that may make one by rows, a block at a time, of values that are there.
     """
-    return _Fusion(structure, specs, owners, fusable, reducing).groups()
+    return _Fusion(structure, specs, owners, fusable, reducing, leading).groups()
 
 
 def alone(structure: Structure, owners: Mapping[int, frozenset[int]]) -> list[Group]:
@@ -69,12 +73,15 @@ class _Fusion:
         owners: Mapping[int, frozenset[int]],
         fusable: Set[int],
         reducing: Set[int],
+        leading: Set[int],
     ) -> None:
         self.structure = structure
         self.specs = specs
         self.owners = owners
         self.fusable = fusable
         self.reducing = reducing
+        self.leading = leading
+        self.updated = {value for _, value in structure.updates}
         self.waiting: dict[int, list[Step]] = {}  # for each value, what reduces it in the group that makes it
         # not those of the structure, which would keep them for as long as the plan
         self.makers = {value: step for step in structure.steps for value in step.outputs}
@@ -91,7 +98,7 @@ class _Fusion:
         for at in range(len(self.structure.steps) - 1, -1, -1):
             step = self.structure.steps[at]
             if computes(step, self.owners):
-                if not self._waits(at, step):
+                if not (self._waits(at, step) or self._leads(at, step)):
                     self._place(at, step)
             elif step.run:
                 self._look_through(step)
@@ -124,6 +131,22 @@ class _Fusion:
             return False
         self._need(value, time, None)
         self.waiting.setdefault(value, []).append(step)
+        return True
+
+    def _leads(self, at: int, step: Step) -> bool:
+        """Whether `step` goes into the group that first needs what it makes, which no variable waits for."""
+        if at not in self.leading:
+            return False
+        (value,) = step.outputs
+        spec = self.specs[value]
+        _, group = self.first_need.get(value, (math.inf, None))
+        if group is None or group.shape != spec.shape or self._waiting(step, group, LOOKED_BACK) > (spec.nbytes or 0):
+            return False
+        if any(not self.updated.isdisjoint(other.outputs) for other in group.steps):
+            return False  # which is written in place by steps that cannot fail
+        group.steps.append(step)
+        for i in step.reads():
+            self._need(step.inputs[i], group.time, None)
         return True
 
     def _group_for(self, step: Step, shape: Shape) -> _Open | None:

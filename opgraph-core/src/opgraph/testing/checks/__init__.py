@@ -21,6 +21,7 @@ from opgraph.testing.checks.purity import Purity
 from opgraph.testing.checks.recompute import Recompute
 from opgraph.testing.checks.reference import Reference
 from opgraph.testing.checks.registered import Registered
+from opgraph.testing.checks.rows import Rows
 from opgraph.testing.checks.samples import Samples
 from opgraph.testing.checks.save_load import SaveLoad
 from opgraph.testing.checks.second_order import SecondOrder
@@ -40,6 +41,7 @@ OWN: tuple[type[Check], ...] = (
     Purity,
     Determinism,
     Batch,
+    Rows,
     Compiled,
     Stale,
     Recompute,
