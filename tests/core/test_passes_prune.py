@@ -3,7 +3,7 @@ from structures import ops
 import opgraph as og
 from opgraph.passes.lower import lower
 from opgraph.passes.prune import prune
-from opgraph.plan import Structure
+from opgraph.structure import Structure
 
 
 def without_last(*fetches):

@@ -21,10 +21,11 @@ from opgraph.passes.batch import batch
 from opgraph.passes.bind import Layout, bind
 from opgraph.passes.lower import SMALL_CONSTANT, Leaves, Lowered
 from opgraph.passes.specialize import specialize
-from opgraph.plan import Plan, Structure
+from opgraph.plan import Plan
 from opgraph.recent import Alive, Recent
 from opgraph.spec import Shape, Spec
 from opgraph.stopwatch import Watcher
+from opgraph.structure import Structure
 
 PLAN_CACHE_BYTES = 1 << 30  # of all structures and plans of a run time
 STRUCTURES_KEPT = 128  # by one run time

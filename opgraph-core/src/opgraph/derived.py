@@ -13,8 +13,8 @@ from opgraph.executable import Executable
 from opgraph.node import Node
 from opgraph.op import Array
 from opgraph.passes.lower import Fired, Leaves, Lowered, lower
-from opgraph.plan import Structure
 from opgraph.spec import get_default_dtype
+from opgraph.structure import Structure
 from opgraph.variable import Variable
 
 

@@ -18,9 +18,10 @@ from opgraph.node import Node, Placeholder, describe
 from opgraph.op import Array
 from opgraph.passes.lower import Fired, Leaves, Lowered, lower
 from opgraph.passes.memory import stand_in
-from opgraph.plan import Plan, Run, Structure
+from opgraph.plan import Plan, Run
 from opgraph.spec import Shape
 from opgraph.stopwatch import Stopwatch, clock
+from opgraph.structure import Structure
 from opgraph.threads import is_held, run_blocks, unless_held
 from opgraph.variable import Variable, uninitialized
 

@@ -12,7 +12,7 @@ from opgraph.passes.fold_constants import fold_constants
 from opgraph.passes.prune import prune
 from opgraph.passes.simplify import simplify
 from opgraph.passes.stabilize import stabilize
-from opgraph.plan import Structure
+from opgraph.structure import Structure
 
 GRAPH_PASSES: Mapping[str, Callable[[Structure], Structure]] = {
     "simplify": simplify,

@@ -12,8 +12,8 @@ from opgraph.op import Op
 from opgraph.ops.join import Unstack
 from opgraph.passes.stacking import CALL, FEWEST, Draft, Stacking, batch_op
 from opgraph.passes.sum_products import find_sums, sum_at_once
-from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
+from opgraph.structure import Step, Structure
 
 SMALL = 1 << 13  # bytes of what each of them makes
 READ = 1 << 16  # and of what each of them reads

@@ -29,12 +29,11 @@ from opgraph.plan import (
     Rebinding,
     Run,
     Section,
-    Step,
-    Structure,
     read_only,
     results_nbytes,
 )
 from opgraph.spec import Spec, known_shape
+from opgraph.structure import Step, Structure
 
 SMALL_FEED = 1 << 16  # bytes
 LARGE_RESULT = 1 << 19

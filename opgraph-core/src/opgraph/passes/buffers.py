@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from opgraph.op import Elementwise
 from opgraph.passes.memory import ALIGNMENT, rounded
-from opgraph.plan import Arena, Group, Step, Structure
+from opgraph.plan import Arena, Group
 from opgraph.spec import Spec
+from opgraph.structure import Step, Structure
 
 Owners = Mapping[int, frozenset[int]]
 Lifetimes = dict[int, tuple[int, int]]

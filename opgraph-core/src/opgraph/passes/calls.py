@@ -14,8 +14,9 @@ from opgraph.op import Array, Arrays, Kernel, Op, Specs
 from opgraph.passes.blocks import Block, blocks_of, part_of, spec_of_part
 from opgraph.passes.buffers import assign_buffers, find_local_lifetimes, find_local_reuse
 from opgraph.passes.memory import address, array_over, rounded, stand_in
-from opgraph.plan import Environment, Group, Rebinding, Run, Step, read_only
+from opgraph.plan import Environment, Group, Rebinding, Run, read_only
 from opgraph.spec import Spec, known_shape, normalize_axes
+from opgraph.structure import Step
 
 KernelChoice: TypeAlias = Callable[[Op, Specs, Specs], Kernel]
 

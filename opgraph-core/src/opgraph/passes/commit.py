@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from opgraph.passes.buffers import Lifetimes, Owners, works_in_place
-from opgraph.plan import Group, Step, Structure
+from opgraph.plan import Group
+from opgraph.structure import Step, Structure
 
 
 def find_commits(

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from opgraph.op import Elementwise, Op
-from opgraph.plan import Step
 from opgraph.spec import MAX_NDIMS, Spec, normalize_axes
+from opgraph.structure import Step
 
 Dims: TypeAlias = tuple[int, ...]  # a known size as it is, an unknown one as a negative number of its own
 

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
 from opgraph.op import Array
-from opgraph.plan import Step, Structure
+from opgraph.structure import Step, Structure
 
 CONSTANT_BYTES = 1 << 20  # larger constants are told apart by their memory, which costs nothing
 

@@ -7,8 +7,9 @@ import numpy as np
 from opgraph.op import Array, Arrays, Op
 from opgraph.passes.memory import stand_in
 from opgraph.passes.views import checked_view
-from opgraph.plan import Step, Structure, read_only
+from opgraph.plan import read_only
 from opgraph.spec import Spec, known_shape
+from opgraph.structure import Step, Structure
 
 FOLDED_BYTES = 1 << 16  # of a result that is larger than what it is computed from
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from opgraph.plan import Group, Step, Structure
+from opgraph.plan import Group
 from opgraph.spec import Shape, Spec
+from opgraph.structure import Step, Structure
 
 Need = tuple[float, "_Open | None"]
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from opgraph.node import Call, Constant, Key, Node, Placeholder, Update
 from opgraph.op import Array
 from opgraph.ops.like import EnsureShapeLike
-from opgraph.plan import Step, Structure
 from opgraph.spec import Spec
+from opgraph.structure import Step, Structure
 from opgraph.variable import Variable
 
 SMALL_CONSTANT = 1 << 16  # bytes; larger ones are handed to every run, so that structures hold and compare small ones

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from opgraph.plan import Structure
 from opgraph.spec import Spec
+from opgraph.structure import Structure
 
 LARGE = 1 << 18  # bytes to be freed: what is smaller stays in a cache, where it is better worked on together
 

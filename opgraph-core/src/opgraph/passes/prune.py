@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from opgraph.op import Op
 from opgraph.passes.dims import broadcasts
-from opgraph.plan import Step, Structure
+from opgraph.structure import Step, Structure
 
 
 def prune(structure: Structure) -> Structure:

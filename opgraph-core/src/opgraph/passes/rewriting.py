@@ -14,8 +14,9 @@ from opgraph.build import infer_specs
 from opgraph.errors import KernelError, OpgraphError
 from opgraph.op import Array, Op
 from opgraph.passes.dims import KnownDims
-from opgraph.plan import Step, Structure, read_only
+from opgraph.plan import read_only
 from opgraph.spec import Spec, spec_of
+from opgraph.structure import Step, Structure
 
 ROUNDS = 32  # of rewrites of what a rewrite made
 UNIFORM_SIZE = 1 << 12  # elements of a constant that are looked at, to see whether they are equal

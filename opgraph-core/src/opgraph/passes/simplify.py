@@ -15,8 +15,8 @@ from opgraph.ops.like import BroadcastLike
 from opgraph.ops.shape import Reshape, Squeeze, Transpose
 from opgraph.passes.dims import broadcasts
 from opgraph.passes.rewriting import Rewriting, Rules, rewrite
-from opgraph.plan import Step, Structure
 from opgraph.spec import known_shape, normalize_axes
+from opgraph.structure import Step, Structure
 
 
 def simplify(structure: Structure) -> Structure:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from opgraph.build import infer_specs
 from opgraph.errors import KernelError, OpgraphError, ShapeError
-from opgraph.plan import Structure
 from opgraph.spec import Spec
+from opgraph.structure import Structure
 
 
 def specialize(structure: Structure, feeds: Sequence[Spec]) -> list[Spec]:

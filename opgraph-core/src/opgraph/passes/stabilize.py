@@ -18,7 +18,7 @@ from opgraph.ops.elementwise import Exp, Expm1, Log1p, LogAddExp
 from opgraph.ops.like import BroadcastLike
 from opgraph.passes.lower import lower
 from opgraph.passes.rewriting import Rewriting, Rules, rewrite
-from opgraph.plan import Step, Structure
+from opgraph.structure import Step, Structure
 
 
 def stabilize(structure: Structure) -> Structure:

@@ -12,8 +12,8 @@ from opgraph.ops.join import Split, Stack, Unstack
 from opgraph.ops.shape import BroadcastTo, Reshape
 from opgraph.passes.memory import address
 from opgraph.passes.views import checked_view
-from opgraph.plan import Step, Structure
 from opgraph.spec import Spec, known_shape
+from opgraph.structure import Step, Structure
 
 FEWEST = 4  # steps that are worth one
 

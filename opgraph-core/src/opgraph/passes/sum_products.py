@@ -11,8 +11,8 @@ from opgraph.op import Op
 from opgraph.ops.arithmetic import Add
 from opgraph.ops.shape import Reshape, Transpose
 from opgraph.passes.stacking import BYTE, CALL, FEWEST, Draft, Stacking
-from opgraph.plan import Step
 from opgraph.spec import known_shape
+from opgraph.structure import Step
 
 SMALL = 1 << 16  # bytes of each operand
 PRODUCT = 1.0  # microseconds that a small product takes beyond its work

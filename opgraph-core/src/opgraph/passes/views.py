@@ -10,8 +10,9 @@ from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError
 from opgraph.op import Array, Arrays
 from opgraph.passes.memory import address, array_over, new_memory, rounded, stand_in
-from opgraph.plan import Environment, Step, Structure
+from opgraph.plan import Environment
 from opgraph.spec import Spec, normalize_axis
+from opgraph.structure import Step, Structure
 
 
 class Views(NamedTuple):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError, Source
 from opgraph.op import Array, Kernel, Op
-from opgraph.plan import Group, Plan, Step, Structure
+from opgraph.plan import Group, Plan
 from opgraph.spec import Spec
+from opgraph.structure import Step, Structure
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from opgraph.executable import Executable
-from opgraph.plan import Plan, Section, Step
+from opgraph.plan import Plan, Section
 from opgraph.stopwatch import Stopwatch
+from opgraph.structure import Step
 from opgraph.viz.instruction import Instruction, Part, instructions, source_lines
 
 PHASES = ("instructions", "compile", "feeds", "fetches", "commit", "python")
