@@ -12,7 +12,7 @@ from opgraph.build import apply, as_node, check_no_identity
 from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
+from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample, Specs
 from opgraph.ops.arithmetic import Binary, Choosy
 from opgraph.ops.compare import equal, isinf, logical_and, where
 from opgraph.ops.complexes import Unary, conj, real
@@ -115,8 +115,23 @@ class LogAddExp(Choosy, name="core.logaddexp"):
 
     inputs = ("x", "y")
     inplace = True
-    ufunc = np.logaddexp
     info = OpInfo(reference=np.logaddexp)
+
+    def scratch(self, ins: Specs, outs: Specs) -> Specs:
+        return (outs[0], outs[0].with_dtype(np.bool))
+
+    def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
+        (x, y), (out,), (distance, same) = ins, outs, scratch
+        # max(x, y) + log1p(exp(-abs(x - y))) takes a tenth of the time of np.logaddexp, which has no vector loop
+        np.subtract(x, y, distance)
+        np.equal(x, y, same)
+        np.copyto(distance, 0, where=same)  # infinities of one sign have no difference
+        np.absolute(distance, distance)
+        np.negative(distance, distance)
+        np.exp(distance, distance)
+        np.log1p(distance, distance)
+        np.maximum(x, y, out=out)
+        np.add(out, distance, out)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         (x, y), (g,) = ins, cotangents
