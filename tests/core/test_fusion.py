@@ -392,3 +392,15 @@ def test_a_variable_s_step_is_still_written_in_place(by_rows):
     program = og.RunTime(threads=1).compile([x], [y], updates={w: w - og.grad(y, w) * 0.01})
     program(rng.normal(size=(5, 6)))
     assert not plan_of(program).staged
+
+
+def test_a_kernel_set_s_kernel_is_not_taken_at_its_op_s_word_about_working_in_place(monkeypatch):
+    def run(ins, outs):
+        outs[0].fill(0)
+        np.add(outs[0], ins[0], outs[0])  # too late, where they are one
+
+    kernels = {"core.tanh": lambda op, ins, outs: og.Kernel(run, blocks=True)}
+    monkeypatch.setattr("opgraph.runtime.get_kernels", {"mine": kernels}.get)
+    x = og.placeholder((50,), np.float64)
+    program = og.RunTime(kernels=("mine",), tile=7, threads=1).compile([x], [og.tanh(og.tanh(x + 1.0)) * 2.0])
+    np.testing.assert_array_equal(program(np.arange(50.0))[0], (np.arange(50.0) + 1) * 2)

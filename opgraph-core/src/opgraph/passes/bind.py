@@ -148,7 +148,9 @@ class _Binder:
         # what a step reads as a whole, which works by rows, is not written over while there are rows to do
         by_rows = [s.inputs for g in groups if g.shape for s in g.steps if self.kernels[s.outputs[0]].rows is not None]
         fixed = frozenset().union(*self.joined.values(), *by_rows)
-        reuse = find_reuse(ordinary, self.specs, self.owners, lifetimes, fixed) if self.layout.inplace else {}
+        reuse = {}
+        if self.layout.inplace:
+            reuse = find_reuse(ordinary, self.specs, self.owners, lifetimes, fixed, self.kernels)
         arena = assign_joined_buffers(self.specs, lifetimes, reuse, self.joined.values())
         self._lay_out(arena, targets)
         staging = self._staging(targets)
@@ -266,7 +268,7 @@ class _Binder:
             of_floats = all(self.specs[v].dtype.kind in "fc" for v in step.outputs)  # powers of integers may raise
             return ufunc is not None and getattr(np, ufunc.__name__, None) is ufunc and of_floats
 
-        return find_commits(self.structure, groups, self.owners, lifetimes, cannot_fail)
+        return find_commits(self.structure, groups, self.owners, lifetimes, self.kernels, cannot_fail)
 
     def _kernel(self, step: Step, ins: Iterable[Spec], outs: Iterable[Spec]) -> Kernel:
         """Return the kernel of `step`, with an error of the op's or the kernel set's own placed."""

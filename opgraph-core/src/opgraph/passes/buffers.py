@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence, Set
 
-from opgraph.op import Elementwise
+from opgraph.op import Elementwise, Kernel
 from opgraph.passes.memory import ALIGNMENT, rounded
 from opgraph.plan import Arena, Group
 from opgraph.spec import Spec
@@ -52,13 +52,17 @@ def find_local_lifetimes(group: Group, outside: Iterable[int]) -> Lifetimes:
 
 
 def find_reuse(
-    groups: Sequence[Group], specs: Sequence[Spec], owners: Owners, lifetimes: Lifetimes, fixed: Set[int]
+    groups: Sequence[Group],
+    specs: Sequence[Spec],
+    owners: Owners,
+    lifetimes: Lifetimes,
+    fixed: Set[int],
+    kernels: Mapping[int, Kernel],
 ) -> dict[int, int]:
     """Return values that are written over one that dies in their group, with that one.
 
     Blocks lie alike in both, and whoever reads the old value in the group does so before, or in the very step
-    that writes, if its op promises to be right in place. Values that are `fixed` to a place of their own are
-    left alone.
+    that writes, if its kernel is right in place. Values that are `fixed` to a place of their own are left alone.
     """
     reuse: dict[int, int] = {}
     for at, group in enumerate(groups):
@@ -83,7 +87,7 @@ def find_reuse(
                         for value, last in dying.items()
                         if specs[value] == specs[target]
                         and value not in shown
-                        and (last < position or (last == position and works_in_place(step)))
+                        and (last < position or (last == position and works_in_place(step, kernels)))
                     ),
                     None,
                 )
@@ -93,7 +97,9 @@ def find_reuse(
     return reuse
 
 
-def find_local_reuse(group: Group, specs: Sequence[Spec], lifetimes: Lifetimes) -> dict[int, int]:
+def find_local_reuse(
+    group: Group, specs: Sequence[Spec], lifetimes: Lifetimes, kernels: Mapping[int, Kernel]
+) -> dict[int, int]:
     """Return the values of `group` that a step may write over one that it is the last to read, with that one.
 
     But for single elements: NumPy takes them to overlap, and copies first, which makes a call three times as long.
@@ -101,7 +107,7 @@ def find_local_reuse(group: Group, specs: Sequence[Spec], lifetimes: Lifetimes) 
     reuse: dict[int, int] = {}
     for at, step in enumerate(group.steps):
         target = step.outputs[0]
-        if target in lifetimes and works_in_place(step) and specs[target].shape.size != 1:
+        if target in lifetimes and works_in_place(step, kernels) and specs[target].shape.size != 1:
             for value in step.inputs:
                 if value in lifetimes and lifetimes[value][1] == at and specs[value] == specs[target]:
                     reuse[target] = value
@@ -109,9 +115,13 @@ def find_local_reuse(group: Group, specs: Sequence[Spec], lifetimes: Lifetimes) 
     return reuse
 
 
-def works_in_place(step: Step) -> bool:
-    """Whether the first output of `step` may lie where one of its inputs does."""
-    return isinstance(step.op, Elementwise) and step.op.inplace and len(step.outputs) == 1
+def works_in_place(step: Step, kernels: Mapping[int, Kernel]) -> bool:
+    """Whether the first output of `step` may lie where one of its inputs does: an op promises it of its own kernel."""
+    op = step.op
+    if not isinstance(op, Elementwise) or not op.inplace or len(step.outputs) > 1:
+        return False
+    kernel = kernels[step.outputs[0]]
+    return kernel.ufunc is not None or kernel.run == op.compute
 
 
 def assign_joined_buffers(

@@ -88,7 +88,8 @@ class CallMaker:
         """Return how `group` is cut into blocks, and what these need; values needed `outside` have their memory."""
         blocks: Sequence[Block] = [()] if group.shape is None else blocks_of(known_shape(group.shape), self.tile)
         lifetimes = find_local_lifetimes(group, outside)
-        reuse = find_local_reuse(group, self.specs, lifetimes) if inplace and group.shape is not None else {}
+        reuses = inplace and group.shape is not None
+        reuse = find_local_reuse(group, self.specs, lifetimes, self.kernels) if reuses else {}
         sizes = {value: rounded(self._spec(value, group, blocks[0])) for value in lifetimes}
         for at, step in enumerate(group.steps):
             if self.kernels[step.outputs[0]].scratch:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from opgraph.op import Kernel
 from opgraph.passes.buffers import Lifetimes, Owners, works_in_place
 from opgraph.plan import Group
 from opgraph.structure import Step, Structure
@@ -12,6 +13,7 @@ def find_commits(
     groups: Sequence[Group],
     owners: Owners,
     lifetimes: Lifetimes,
+    kernels: Mapping[int, Kernel],
     cannot_fail: Callable[[Step], bool],
 ) -> dict[int, dict[int, int]]:
     """Return the groups, by position, that make new values of variables and nothing else: the variable by the value.
@@ -30,7 +32,7 @@ def find_commits(
         for at, targets in _candidates(structure, groups, owners, lifetimes).items()
         if all(map(cannot_fail, groups[at].steps))
         and _read(groups[at], owners).isdisjoint(updated.difference(targets.values()))
-        and _reads_before_writing(groups[at], targets, owners)
+        and _reads_before_writing(groups[at], targets, owners, kernels)
     }
 
 
@@ -57,14 +59,16 @@ def _candidates(
     }
 
 
-def _reads_before_writing(group: Group, targets: Mapping[int, int], owners: Owners) -> bool:
+def _reads_before_writing(
+    group: Group, targets: Mapping[int, int], owners: Owners, kernels: Mapping[int, Kernel]
+) -> bool:
     """Whether no step reads a variable's old value after the step that makes the new one."""
     written: set[int] = set()
     for step in group.steps:
         new = {targets[v] for v in step.outputs if v in targets}
         for i in step.reads():
             read = owners.get(step.inputs[i], {step.inputs[i]})
-            if not read.isdisjoint(written) or (not read.isdisjoint(new) and not works_in_place(step)):
+            if not read.isdisjoint(written) or (not read.isdisjoint(new) and not works_in_place(step, kernels)):
                 return False
             if step.inputs[i] in owners and not read.isdisjoint(targets.values()):
                 return False
