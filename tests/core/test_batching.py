@@ -246,6 +246,61 @@ def test_what_fails_in_one_of_many_is_told_and_later_runs_are_right():
     np.testing.assert_allclose(program(np.full(3, 0.5))[0], np.arange(5) * 0.25)
 
 
+def test_what_fails_in_one_of_many_is_told_by_its_own_line():
+    x = og.placeholder((3,), dtype=np.float64)
+    halves = [og.reduce_max(og.apply(Picky(), og.tanh(x * float(i)) * 2.0)) for i in (1, 2)]
+    halves.append(og.reduce_max(og.apply(Picky(), og.tanh(x) * 4.0)))  # this line
+    halves += [og.reduce_max(og.apply(Picky(), og.tanh(x * float(i)) * 2.0)) for i in (3, 4)]
+    program = og.RunTime(threads=1).compile([x], [og.stack(halves)])
+    (one,) = [step for group in plan_of(program, np.ones(3)).groups for step in group.steps if step.op == Picky()]
+    assert len(one.members) == 5
+    with pytest.raises(og.KernelError, match="too large") as error:
+        program(np.full(3, 3.0))
+    assert "# this line" in str(error.value)
+    assert "multiply" in str(error.value)
+
+
+def test_additions_of_several_sums_stay_those_of_their_sums():
+    fed = [og.placeholder((4, 100)) for _ in range(16)]
+    sums = []
+    for k in range(4):
+        four = fed[4 * k : 4 * k + 4]
+        if k:
+            four = [og.tanh(x) for x in four]
+        a, b, c, d = [x @ og.transpose(x) for x in four]
+        sums.append(a + b + c + d)
+    values = RNG.normal(size=(16, 4, 100)).astype(np.float32)
+    program = og.RunTime(threads=1).compile(fed, sums)
+    for found, right in zip(program(*values), PLAIN.compile(fed, sums)(*values), strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-4)
+
+
+def test_parts_of_a_stack_that_are_read_one_by_one_cost_their_number():
+    x = og.placeholder((300, 4), dtype=np.float64)
+    states = og.stack([og.tanh(x[t]) for t in range(300)])
+    y = og.reduce_sum(sum((og.reduce_max(states[t]) for t in range(1, 300)), og.reduce_max(states[0])))
+    plan = compiled([x], [y], RNG.normal(size=(300, 4)))
+    assert sum(map(len, plan.blueprint.owners.values())) < 5 * 300
+
+
+def test_what_outlives_a_concatenation_does_not_keep_all_of_it():
+    h = x = og.placeholder((40, 1000), dtype=np.float64)
+    kept = []
+    for _ in range(12):
+        kept.append(og.cumsum(h[:1], 0))
+        h = og.cumsum(og.concat([og.cumsum(h, 0), kept[-1]]), 0)[1:] * 0.01
+    plan = compiled([x], [h, *kept], RNG.normal(size=(40, 1000)))
+    assert plan.blueprint.arena.nbytes < 6 * 41 * 8000
+
+
+def test_parts_that_live_in_blocks_alone_are_not_joined():
+    x = og.placeholder((4, 4), dtype=np.float64)
+    a, b, c = x @ x, x @ (x * 2.0), og.cos(x)
+    y = og.broadcast_like(x, og.stack([a, b, c]))
+    found = og.RunTime(passes=["fuse", "inplace"]).compile([x], [b, y, c * 2.0])(np.eye(4))
+    np.testing.assert_allclose(found[0], 2 * np.eye(4))
+
+
 def test_a_graph_of_other_names_has_them_in_what_is_explained():
     rt = og.RunTime(threads=1)
     for name in ("first", "second"):

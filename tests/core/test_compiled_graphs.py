@@ -26,7 +26,7 @@ def test_blocks_and_threads_leave_the_results_of_random_graphs_as_they_are(seed,
     # else graphs of this size are left to one thread, and much else pays for large values alone
     monkeypatch.setattr("opgraph.passes.calls.WORTH_SHARING", 0)
     monkeypatch.setattr("opgraph.passes.bind.LARGE_PRODUCT", 0)
-    monkeypatch.setattr("opgraph.passes.fuse.REDUCES", 1)
+    monkeypatch.setattr("opgraph.passes.bind.REDUCES", 1)
     monkeypatch.setattr("opgraph.passes.order.LARGE", 0)
     graph = RandomGraph(seed, exact)
     tile = 1 + seed % 7

@@ -1,6 +1,7 @@
 """What a plan does for speed changes no value: groups of steps, blocks, values written over others."""
 
 import functools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -263,7 +264,7 @@ REDUCTIONS = {
 @pytest.mark.parametrize("name", REDUCTIONS)
 def test_what_is_reduced_block_by_block_is_what_numpy_makes_of_the_whole(name, tile, monkeypatch):
     monkeypatch.setattr("opgraph.passes.calls.WORTH_SHARING", 0)
-    monkeypatch.setattr("opgraph.passes.fuse.REDUCES", 1)
+    monkeypatch.setattr("opgraph.passes.bind.REDUCES", 1)
     values = np.random.default_rng(3).normal(size=(6, 5, 8)) * 0.5 + 1
     x = og.placeholder((None, None, 8), np.float64)
     y = og.tanh(x) * 1.5
@@ -404,3 +405,18 @@ def test_a_kernel_set_s_kernel_is_not_taken_at_its_op_s_word_about_working_in_pl
     x = og.placeholder((50,), np.float64)
     program = og.RunTime(kernels=("mine",), tile=7, threads=1).compile([x], [og.tanh(og.tanh(x + 1.0)) * 2.0])
     np.testing.assert_array_equal(program(np.arange(50.0))[0], (np.arange(50.0) + 1) * 2)
+
+
+def test_what_blocks_give_is_counted_and_small():
+    x = og.placeholder((64, 30_000), np.float64)
+    program = og.RunTime(threads=1, tile=30_000).compile([x], [og.reduce_sum(og.tanh(x) * x, 0)])
+    program(np.ones((64, 30_000)))
+    assert plan_of(program).nbytes < 64 * 30_000 * 8 + 2_000_000
+    wide = og.RunTime(threads=1, tile=1000).compile([x], [og.reduce_sum(og.tanh(x) * x)])
+    tracemalloc.start()
+    try:
+        wide(np.ones((64, 30_000)))
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert plan_of(wide).nbytes <= used

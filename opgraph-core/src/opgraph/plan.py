@@ -356,8 +356,30 @@ class Plan:
             error = KernelError(f"its kernel raised {raised(error)}")
         structure = self._named()
         step = structure.maker(step.outputs[0]) or step
+        member = self._culprit(step)
+        if member is not None:
+            lowered = None if self.names is None else self.names()
+            step = member if lowered is None else member.named_by(lowered.steps[member.origin])
         shown = structure.describe_inputs(step, self.specs, self.arrays)
         return error.located(step.what, shown, step.source)
+
+    def _culprit(self, step: Step) -> Step | None:
+        """Return the first of those that `step` does at once whose kernel raises, None where none does."""
+        for member in step.members:
+            ins, outs = (tuple([self.specs[v] for v in values]) for values in (member.inputs, member.outputs))
+            given = tuple([self.arrays[v] for v in member.inputs])
+            if any(array is None for array in given):
+                continue
+            compute: Callable[..., object] = member.op.compute
+            memories = [tuple([np.empty(known_shape(spec.shape), spec.dtype) for spec in outs])]
+            try:
+                scratch = member.op.scratch(ins, outs)
+                memories += [tuple([np.empty(known_shape(s.shape), s.dtype) for s in scratch])] if scratch else []
+                with np.errstate(all="ignore"):
+                    compute(given, *memories)
+            except Exception:  # of any kind: it is told in the words of what failed
+                return member
+        return None
 
     def _named(self) -> Structure:
         """Return the structure under the names of the graph that is run."""

@@ -39,6 +39,8 @@ class Step:
         Those of the call; where another op stands in the place of what was written, its title is what that was.
     origin
         Which step it was, or was made in the place of, when the graph was lowered.
+    members
+        Those that it does at once, in whose place it stands.
     """
 
     op: Op
@@ -52,6 +54,7 @@ class Step:
     recomputes: bool = False
     region: int = 0
     origin: int = 0
+    members: tuple["Step", ...] = ()
 
     @property
     def what(self) -> str:

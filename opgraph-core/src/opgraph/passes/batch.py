@@ -6,6 +6,7 @@ is that of the calls. Those that do not depend on each other become one: of the 
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence, Set
+from dataclasses import replace
 
 from opgraph.errors import KernelError
 from opgraph.op import Op
@@ -16,7 +17,7 @@ from opgraph.spec import Spec
 from opgraph.structure import Step, Structure
 
 SMALL = 1 << 13  # bytes of what each of them makes
-READ = 1 << 16  # and of what each of them reads
+READ = 1 << 13  # and of what each of them reads: the work of more takes longer than the calls
 MOST = 64  # sets of like steps that are looked at
 
 
@@ -28,7 +29,7 @@ def batch(structure: Structure, specs: Sequence[Spec]) -> tuple[Structure, list[
     """
     at = Stacking(structure, specs)
     sums = list(find_sums(at))
-    apart = {step.outputs[0] for each in sums for steps in each.alike for step in steps}
+    apart = {step.outputs[0] for each in sums for steps in (each.adds, *each.alike) for step in steps}
     for members in _alike(at, apart):
         for steps in _independent(at, members):
             if len(steps) >= FEWEST and at.work > 0:
@@ -111,6 +112,7 @@ def _merge(at: Stacking, steps: list[Step]) -> None:
     if CALL * (len(steps) - 1) < draft.cost:
         return
     outputs = draft.add(larger, inputs)
+    draft.steps[-1] = replace(draft.steps[-1], members=tuple(steps))
     for values, whole in zip(zip(*[step.outputs for step in steps], strict=True), outputs, strict=True):
         entry = at.specs[values[0]]
         if draft.spec(whole) != entry.with_shape((len(steps), *entry.shape)):

@@ -1,6 +1,7 @@
 """From a structure and its sizes to a plan: every step with its arrays."""
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ import numpy as np
 from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError, placing
 from opgraph.op import Array, Kernel
-from opgraph.passes.blocks import TILE
+from opgraph.passes.blocks import TILE, blocks_of
 from opgraph.passes.buffers import Lifetimes, assign_joined_buffers, find_lifetimes, find_reuse
-from opgraph.passes.calls import CallMaker, KernelChoice, Work, is_reduction
+from opgraph.passes.calls import CallMaker, KernelChoice, Work, is_reduction, shape_of_parts
 from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, computes, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
@@ -37,6 +38,7 @@ from opgraph.structure import Step, Structure
 
 SMALL_FEED = 1 << 16  # bytes
 LARGE_RESULT = 1 << 19
+REDUCES = 64  # times smaller is what is made of the blocks of a group, part by part
 LARGE_PRODUCT = 1 << 22  # beyond the caches; benchmarks/epilogue.py measures from where on it pays to work by rows
 THIN_PRODUCT = 256  # operations for each element
 CALLS_AT_ONCE = 1 << 12  # of all threads that share a group, which take 0.1 s to make
@@ -137,6 +139,9 @@ class _Binder:
         last = [groups[at] for at in commits]
         targets = {value: variable for made in commits.values() for value, variable in made.items()}
         lifetimes = find_lifetimes(self.structure, [*ordinary, *last], self.owners)
+        made = {v: at for at, group in enumerate([*ordinary, *last]) for step in group.steps for v in step.outputs}
+        for part in itertools.chain.from_iterable(self.joined.values()):
+            lifetimes.setdefault(part, (made[part], made[part]))  # it has its place, though nobody may look there
         for value in targets:
             del lifetimes[value]
         reduced = {step.outputs[0] for group in groups for step in group.steps if is_reduction(step, group)}
@@ -202,6 +207,7 @@ class _Binder:
             threads=self.layout.threads,
             nbytes=arena.nbytes
             + sum(memory.nbytes for memory in memories)
+            + sum(work.nbytes_of_parts for work in works)
             + sum(array.nbytes for array in staging.values())
             + results_nbytes(self.specs[v] for v in self.structure.fetches),
             blueprint=Blueprint(
@@ -240,13 +246,19 @@ class _Binder:
                 self.kernels[step.outputs[0]] = kernel
                 if kernel.blocks:
                     fusable.add(at)
-                elif kernel.combine is not None:
+                elif kernel.combine is not None and self._reduces(step):
                     reducing.add(at)
                 elif kernel.rows is not None and self._is_thin(step):
                     leading.add(at)
         if self.layout.fuse:
             return fuse(self.structure, self.specs, self.owners, fusable, reducing, leading)
         return alone(self.structure, self.owners)
+
+    def _reduces(self, step: Step) -> bool:
+        """Whether what `step` makes of blocks is small beside these."""
+        x = self.specs[step.inputs[0]]
+        shape = shape_of_parts(step, x, blocks_of(known_shape(x.shape), self.layout.tile))
+        return REDUCES * math.prod(shape) <= (x.shape.size or 0)
 
     def _is_thin(self, step: Step) -> bool:
         """Whether to make what `step` makes takes not much longer than to write it to memory and to read it again."""
@@ -294,10 +306,9 @@ class _Binder:
         for value in self.structure.keys:
             self.arrays[value] = np.empty(4, np.uint64)
         for value, parts in self.joined.items():
-            if parts[0] in arena.offsets:
-                self.arrays[value] = read_only(array_over(memory, arena.offsets[parts[0]], self.specs[value]))
+            self.arrays[value] = read_only(array_over(memory, arena.offsets[parts[0]], self.specs[value]))
         for step in self.structure.steps:
-            if step.run and step.outputs[0] in self.owners and step.outputs[0] not in self.joined:
+            if step.run and step.outputs[0] in self.owners and step.op.has_view():
                 if self._lies_in(step.outputs[0], self.feeds):
                     self.feed_views.append((self._feed_view(step), step))
                 elif all(self.arrays[step.inputs[i]] is not None for i in step.reads()):

@@ -132,8 +132,6 @@ def assign_joined_buffers(
     merged = dict(lifetimes)
     behind: dict[int, tuple[int, int]] = {}
     for parts in joined:
-        if parts[0] not in lifetimes:
-            continue  # nobody reads them together
         first, last = zip(*[merged.pop(part) for part in parts], strict=True)
         merged[parts[0]] = min(first), max(last)
         ends = list(itertools.accumulate(specs[part].nbytes or 0 for part in parts))

@@ -43,6 +43,11 @@ class Work:
     parts: Mapping[int, Array]
 
     @property
+    def nbytes_of_parts(self) -> int:
+        """What the parts take that are not where the value is."""
+        return sum(parts.nbytes for parts in self.parts.values() if parts.base is None)
+
+    @property
     def worth_sharing(self) -> bool:
         """Whether threads that share the blocks gain more than it costs to wake them."""
         size = 0 if self.group.shape is None else self.group.shape.size or 0
@@ -120,13 +125,7 @@ class CallMaker:
     def _parts(self, step: Step, blocks: Sequence[Block]) -> Array:
         """Return memory for what `step` makes of blocks."""
         (value,) = step.outputs
-        (x,) = [self.specs[v].shape for v in step.inputs]
-        axes = _reduced_axes(step, len(x))
-        cut = len(blocks[0])
-        counts = [len({block[axis].start for block in blocks}) for axis in range(cut)] + [1] * (len(x) - cut)
-        shape = [
-            count if axis in axes else n for axis, (count, n) in enumerate(zip(counts, known_shape(x), strict=True))
-        ]
+        shape = shape_of_parts(step, self.specs[step.inputs[0]], blocks)
         out = self.writable[value]
         return out.reshape(shape) if math.prod(shape) == out.size else np.empty(shape, out.dtype)
 
@@ -249,6 +248,15 @@ class _Cut:
 def is_reduction(step: Step, group: Group) -> bool:
     """Whether `step` reduces what its group makes, block by block."""
     return group.shape is not None and step.op.combine is not None
+
+
+def shape_of_parts(step: Step, x: Spec, blocks: Sequence[Block]) -> list[int]:
+    """Return the shape of what `step` makes of the blocks of `x`: along axes that go, an entry for each range."""
+    axes = _reduced_axes(step, x.ndims)
+    shape = list(known_shape(x.shape))
+    for axis in axes:
+        shape[axis] = len({block[axis].start for block in blocks}) if axis < len(blocks[0]) else 1
+    return shape
 
 
 def _reduced_axes(step: Step, ndims: int) -> tuple[int, ...]:

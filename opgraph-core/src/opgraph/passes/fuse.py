@@ -12,7 +12,6 @@ Need = tuple[float, "_Open | None"]
 
 LOOKED_BACK = 4  # steps, to see what a step waits for
 SUMS_UP = 8  # times smaller than what it reads is what a step makes that may wait for it
-REDUCES = 64  # times smaller is what is made of the blocks of a group, part by part
 
 
 def fuse(
@@ -128,7 +127,7 @@ class _Fusion:
         (value,), (made,) = step.inputs, step.outputs
         time, _ = self.first_need.get(made, (math.inf, None))
         dead = time == math.inf and made not in self.structure.results
-        if dead or REDUCES * (self.specs[made].nbytes or 0) > (self.specs[value].nbytes or 0):
+        if dead:
             return False
         self._need(value, time, None)
         self.waiting.setdefault(value, []).append(step)

@@ -36,7 +36,8 @@ def order(structure: Structure, specs: Sequence[Spec], owners: Mapping[int, froz
         freed, taken = (sum(specs[value].nbytes or 0 for value in values) for values in (dying, step.outputs))
         place = at
         if step.run and step.outputs[0] not in owners and freed >= max(taken, LARGE):
-            place = max([*[made[v] for v in step.inputs if v in made], *[read.get(v, -1) for v in dying]])
+            ready = [*[made[v] for v in step.inputs if v in made], *[read.get(v, -1) for v in dying]]
+            place = max(ready, default=at)
         made.update(dict.fromkeys(step.outputs, place))
         read.update((value, max(place, read.get(value, -1))) for value in needed)
         places.append((place, at))

@@ -9,7 +9,7 @@ from opgraph.build import contract, infer_specs
 from opgraph.errors import OpgraphError
 from opgraph.op import Op
 from opgraph.ops.join import Split, Stack, Unstack
-from opgraph.ops.shape import BroadcastTo, Reshape
+from opgraph.ops.shape import BroadcastTo, Reshape, Transpose
 from opgraph.passes.memory import address
 from opgraph.passes.views import checked_view
 from opgraph.spec import Spec, known_shape
@@ -125,10 +125,15 @@ class Stacking:
             values, (whole,) = step.outputs, step.inputs
         else:
             return
+        if any(self.specs[value].dtype != self.specs[whole].dtype for value in values):
+            return
         self.stacks[values] = whole
         for at, value in enumerate(values):
             self.places.setdefault(value, (whole, at))
         self.taken.update(values)
+
+
+_TRANSPOSED = Transpose((0, 2, 1))
 
 
 class Draft:
@@ -190,6 +195,15 @@ class Draft:
         self._stacks[values] = found
         return found
 
+    def stacked_transposed(self, values: Sequence[int]) -> int:
+        """Return the stack of the matrices `values`, each transposed."""
+        found = self.stacked(values)
+        made = next((step for step in self.steps if step.outputs == (found,)), None)
+        if made is not None and made.op == _TRANSPOSED:  # they are transposed themselves
+            return made.inputs[0]
+        self.cost += COPY + BYTE * (self.spec(found).nbytes or 0)  # for who wants it as one matrix
+        return self.add_one(_TRANSPOSED, found)
+
     def _fit_in_place(self, values: tuple[int, ...]) -> bool:
         """Whether `values` can be made in the memory of their stack."""
         at = self._at
@@ -230,6 +244,8 @@ class Draft:
             return None
         ((origin,),) = origins
         spec, part = self.spec(origin), self.spec(values[0])
+        if spec.dtype != part.dtype:
+            return None
         base = np.empty(known_shape(spec.shape), spec.dtype)
         expected = address(base)
         for step in makers:

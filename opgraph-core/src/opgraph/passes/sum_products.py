@@ -14,7 +14,7 @@ from opgraph.passes.stacking import BYTE, CALL, FEWEST, Draft, Stacking
 from opgraph.spec import known_shape
 from opgraph.structure import Step
 
-SMALL = 1 << 16  # bytes of each operand
+SMALL = 1 << 13  # bytes of each operand: products of more are as fast alone, and need not have all operands at once
 PRODUCT = 1.0  # microseconds that a small product takes beyond its work
 
 
@@ -107,14 +107,15 @@ def _adds_up(at: Stacking, step: Step) -> bool:
 
 def _as_one(draft: Draft, steps: Sequence[Step]) -> tuple[Op, tuple[int, ...]]:
     """Return the op whose output of these inputs is the sum of what `steps` make."""
-    stacks = [draft.stacked(values) for values in zip(*[step.inputs for step in steps], strict=True)]
+    columns = list(zip(*[step.inputs for step in steps], strict=True))
     op: Any = steps[0].op
-    if len(stacks) == 1:
-        axes = op.normal_axes(draft.spec(steps[0].inputs[0]))
-        return type(op)((0, *[axis + 1 for axis in axes])), tuple(stacks)
-    x, y = stacks
-    count, rows, inner = known_shape(draft.spec(x).shape)
-    *_, columns = known_shape(draft.spec(y).shape)
-    left = draft.add_one(Reshape((rows, count * inner)), draft.add_one(Transpose((1, 0, 2)), x))
-    right = draft.add_one(Reshape((count * inner, columns)), y)
-    return op, (left, right)
+    if len(columns) == 1:
+        axes = op.normal_axes(draft.spec(columns[0][0]))
+        return type(op)((0, *[axis + 1 for axis in axes])), (draft.stacked(columns[0]),)
+    x, y = draft.stacked_transposed(columns[0]), draft.stacked(columns[1])
+    left, right = (
+        draft.add_one(Reshape((count * inner, size)), value)
+        for value in (x, y)
+        for count, inner, size in [known_shape(draft.spec(value).shape)]
+    )
+    return op, (draft.add_one(Transpose((1, 0)), left), right)

@@ -1,10 +1,14 @@
 """Which values are views of others, and which of these are the others themselves."""
 
+import bisect
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from opgraph.build import contract
 from opgraph.errors import KernelError, OpgraphError
@@ -72,8 +76,9 @@ def find_views(structure: Structure, specs: Sequence[Spec], join: bool) -> Views
                     continue
                 for value, array in zip(step.outputs, found, strict=True):
                     arrays[value] = array
-                    owners[value] = frozenset().union(*(owners.get(v, (v,)) for v in read))
-                    if len(owners[value]) == 1 and array.size:
+                    parts = joints.shown(value, array, start, read)
+                    owners[value] = parts or frozenset().union(*(owners.get(v, (v,)) for v in read))
+                    if len(owners[value]) == 1 and array.size and not parts:
                         offsets[value] = address(array) - start, array.strides
         if step.run and step.outputs[0] not in owners:
             joints.computed.update(step.outputs)
@@ -85,7 +90,7 @@ def find_views(structure: Structure, specs: Sequence[Spec], join: bool) -> Views
             fetches=tuple([same.get(v, v) for v in structure.fetches]),
             updates=tuple([(variable, same.get(v, v)) for variable, v in structure.updates]),
         )
-    return Views(structure, owners, offsets, joints.joined)
+    return Views(structure, owners, offsets, joints.read(structure, owners))
 
 
 class _Joints:
@@ -103,7 +108,11 @@ class _Joints:
         self.specs = specs
         self.computed: set[int] = set()
         self.joined: dict[int, tuple[int, ...]] = {}
-        self._taken = {value for _, value in structure.updates}  # which may be written where variables are
+        self._wholes: dict[int, int] = {}  # of joined values and views of them, what is joined
+        self._ends: dict[int, list[int]] = {}  # of what is joined, where each part ends, in bytes
+        self._last = _last_reads(structure)
+        self._taken: set[int] = set()
+        self._updated = {value for _, value in structure.updates}  # which may be written where variables are
 
     def take(self, step: Step) -> bool:
         """Whether the output of `step` is one of them."""
@@ -112,17 +121,53 @@ class _Joints:
             return False
         (value,) = step.outputs
         spec, parts = self.specs[value], set(step.inputs)
+        # where one of them outlives the rest, all of their memory would wait for it
+        waits = (spec.nbytes or 0) > SMALL_JOINT and any(self._last[part] > self._last.get(value, -1) for part in parts)
         fits = (
-            len(parts) == len(step.inputs)
+            not waits
+            and len(parts) == len(step.inputs)
             and not normalize_axis(op.axis, spec.ndims)
             and parts <= self.computed
             and parts.isdisjoint(self._taken)
+            and parts.isdisjoint(self._updated)
             and all(self.specs[part].dtype == spec.dtype and self.specs[part].nbytes for part in parts)
         )
         if fits:
             self.joined[value] = step.inputs
             self._taken |= parts
+            self._wholes[value] = value
+            self._ends[value] = list(itertools.accumulate(self.specs[part].nbytes or 0 for part in step.inputs))
         return fits
+
+    def read(self, structure: Structure, owners: Mapping[int, object]) -> dict[int, tuple[int, ...]]:
+        """Return what is joined of which any step, or a result, reads more than the shape."""
+        steps = [step for step in structure.steps if step.run and step.outputs[0] not in owners]
+        read = structure.results.union(*[[step.inputs[i] for i in step.reads()] for step in steps])
+        wholes = {self._wholes[value] for value in read if value in self._wholes}
+        return {value: parts for value, parts in self.joined.items() if value in wholes}
+
+    def shown(self, value: int, array: Array, start: int, read: Sequence[int]) -> frozenset[int]:
+        """Return the parts that a view of what is joined shows, whose memory begins at `start`; none of any other."""
+        whole = self._wholes.get(read[0]) if len(read) == 1 else None
+        if whole is None or not array.size:
+            return frozenset()
+        self._wholes[value] = whole
+        low, high = byte_bounds(array)
+        ends = self._ends[whole]
+        first, last = bisect.bisect_right(ends, low - start), bisect.bisect_left(ends, high - start)
+        return frozenset(self.joined[whole][first : last + 1])
+
+
+def _last_reads(structure: Structure) -> dict[int, float]:
+    """Return the last step that reads each value, or a view of it; results are read when all is over."""
+    last: dict[int, float] = dict.fromkeys(structure.results, math.inf)
+    for at in range(len(structure.steps) - 1, -1, -1):
+        step = structure.steps[at]
+        views = step.op.has_view() or step.op.name in _JOINING
+        until = max([last.get(value, -1) for value in step.outputs]) if views else at
+        for value in step.inputs:
+            last[value] = max(until, last.get(value, -1))
+    return last
 
 
 def set_views(step: Step, specs: Sequence[Spec], arrays: Environment) -> None:
@@ -157,6 +202,7 @@ def _checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | No
     return views
 
 
+SMALL_JOINT = 1 << 16  # bytes that may well wait for some of them
 _JOINING = ("core.concat", "core.stack")
 
 
