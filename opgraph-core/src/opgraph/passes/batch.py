@@ -105,7 +105,7 @@ def _merge(at: Stacking, steps: list[Step]) -> None:
         larger = batch_op(steps[0], ins, batched)
     if larger is None:
         return
-    steps = at.sorted(steps, sorted(batched))
+    steps = at.ordered(steps, sorted(batched))
     draft = Draft(at, steps[0])
     columns = list(zip(*[step.inputs for step in steps], strict=True))
     inputs = [draft.stacked(values) if i in batched else values[0] for i, values in enumerate(columns)]

@@ -73,7 +73,7 @@ class Stacking:
             step = self.makers.get(value)
         return value
 
-    def sorted(self, steps: Sequence[Step], columns: Iterable[int]) -> list[Step]:
+    def ordered(self, steps: Sequence[Step], columns: Iterable[int]) -> list[Step]:
         """Return `steps` in the order of a stack in which their inputs stand, or else in that of their making.
 
         Parameters

@@ -81,7 +81,7 @@ def sum_at_once(at: Stacking, found: Sum) -> None:
     root = found.adds[0]
     nbytes = at.specs[root.outputs[0]].nbytes or 0
     draft = Draft(at, root)
-    *made, last = [_as_one(draft, at.sorted(steps, range(len(steps[0].inputs)))) for steps in found.alike]
+    *made, last = [_as_one(draft, at.ordered(steps, range(len(steps[0].inputs)))) for steps in found.alike]
     saved = sum(len(steps) - 1 for steps in found.alike) * (PRODUCT + CALL + 3 * BYTE * nbytes)
     if saved < draft.cost:
         return
