@@ -195,6 +195,15 @@ def test_thorough_finds_what_no_sample_shows(installed, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C to send")
+@pytest.fixture
+def interruptible():
+    """A process that is started does not ignore Ctrl-C, as it would where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_at_once_and_leaves_no_process(installed, tmp_path):
     installed(LOOPING)
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
