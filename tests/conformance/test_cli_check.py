@@ -194,7 +194,6 @@ def test_thorough_finds_what_no_sample_shows(installed, capsys):
     assert "--only vjp_full --sample 0 --thorough" in out
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C to send")
 @pytest.fixture
 def interruptible():
     """A process that is started does not ignore Ctrl-C, as it would where the tests run in the background."""
@@ -203,6 +202,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C to send")
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_at_once_and_leaves_no_process(installed, tmp_path):
     installed(LOOPING)
