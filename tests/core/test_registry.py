@@ -261,3 +261,54 @@ def test_kernel_sets_are_chosen_and_may_leave_a_call_to_the_op(distribution, mon
         og.RunTime(kernels=("duoble",))
     with pytest.raises(og.OpLoadError, match="is no mapping from op names to factories"):
         og.RunTime(kernels=("list",))
+
+
+@pytest.mark.parametrize("namespace", ["core", "nn", "vision"])
+def test_own_ops_are_read_as_python_s_library_reads_them(namespace):
+    name = og.registry.OWN_DISTRIBUTIONS[namespace]
+    plainly = og.registry._plainly_installed(name)
+    assert plainly is None or plainly == og.registry._from_metadata(name)
+
+
+@pytest.fixture
+def metadata_first(tmp_path, monkeypatch):
+    """Metadata of opgraph-nn that come first on the path, under a name, with the lines of a file or without it."""
+
+    def write(directory, lines=None):
+        (tmp_path / directory).mkdir()
+        if lines is not None:
+            (tmp_path / directory / "entry_points.txt").write_text("\n".join(lines))
+        monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+
+    return write
+
+
+def test_entry_points_are_read_from_the_first_directory_of_the_path_that_has_them(metadata_first):
+    lines = [
+        "# more",
+        "[console_scripts]",
+        "x = y:z",
+        "",
+        "[opgraph.ops.v1]",
+        "nn.a = b:C",
+        "nn.d=e.f:G",
+        "# nn.h = i:J",
+    ]
+    metadata_first("opgraph_nn-7.5.dist-info", [*lines, "[opgraph.kernels.v1]", "nn = k:L"])
+    found = og.registry._plainly_installed("opgraph-nn")
+    assert [(e.name, e.value, e.version) for e in found] == [("nn.a", "b:C", "7.5"), ("nn.d", "e.f:G", "7.5")]
+
+
+@pytest.mark.parametrize("directory", ["opgraph_nn.egg-info", "opgraph_nn-7.5.dist-info", "Opgraph-NN-7.5.dist-info"])
+def test_metadata_of_other_kinds_are_left_to_python_s_library(metadata_first, directory):
+    metadata_first(directory)
+    assert og.registry._plainly_installed("opgraph-nn") is None
+
+
+def test_what_is_no_directory_is_left_to_python_s_library(tmp_path, monkeypatch):
+    archive = tmp_path / "all.zip"
+    archive.write_bytes(b"")
+    monkeypatch.setattr("sys.path", [str(tmp_path / "missing"), str(archive), *sys.path])
+    assert og.registry._plainly_installed("opgraph-core") is None
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert og.registry._plainly_installed("opgraph-core") is None
