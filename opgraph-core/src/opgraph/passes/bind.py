@@ -133,6 +133,7 @@ class _Binder:
         self.feed_views: list[tuple[Run, Step]] = []
 
     def plan(self) -> Plan:
+        """Return the plan."""
         groups = self._groups()
         commits = self._commits(groups)
         ordinary = [group for at, group in enumerate(groups) if at not in commits]
@@ -167,28 +168,10 @@ class _Binder:
         room = max((work.nbytes for work in works), default=0)
         memories = [new_memory(room) for _ in range(self.layout.threads if any(shared) else 1)]
 
-        calls: list[Run] = []
-        makers: list[Step] = []
         rebindings: list[Rebinding] = []
-        for work, share in zip(works[: len(ordinary)], shared, strict=False):
-            if share and len(memories) > 1:
-                calls.append(_section(maker, work, memories))
-                makers.append(work.group.steps[0])
-            else:
-                for block in work.blocks:
-                    maker.append(calls, rebindings, work, block, memories[0])
-                    makers += work.group.steps
-            for call, step in maker.combining(work):
-                calls.append(call)
-                makers.append(step)
-        committing = works[len(ordinary) :]
+        calls, makers = _bound_calls(maker, works[: len(ordinary)], shared, memories, rebindings)
         writers = memories if any(shared[len(ordinary) :]) else memories[:1]
-        writes: list[list[list[Run]]] = [[] for _ in writers]
-        for own, memory in zip(writes, writers, strict=True):
-            for work in committing:
-                for block in work.blocks:
-                    own.append([])
-                    maker.append(own[-1], rebindings, work, block, memory)
+        writes = _bound_writes(maker, works[len(ordinary) :], writers, rebindings)
         return Plan(
             structure=self.structure,
             specs=self.specs,
@@ -337,6 +320,43 @@ class _Binder:
 
     def _lies_in(self, value: int, leaves: frozenset[int]) -> bool:
         return not leaves.isdisjoint(self.owners.get(value, (value,)))
+
+
+def _bound_calls(
+    maker: CallMaker,
+    works: Sequence[Work],
+    shared: Sequence[bool],
+    memories: Sequence[Array],
+    rebindings: list[Rebinding],
+) -> tuple[list[Run], list[Step]]:
+    """Return the calls of groups, and the step that each belongs to."""
+    calls: list[Run] = []
+    makers: list[Step] = []
+    for work, share in zip(works, shared, strict=False):
+        if share and len(memories) > 1:
+            calls.append(_section(maker, work, memories))
+            makers.append(work.group.steps[0])
+        else:
+            for block in work.blocks:
+                maker.append(calls, rebindings, work, block, memories[0])
+                makers += work.group.steps
+        for call, step in maker.combining(work):
+            calls.append(call)
+            makers.append(step)
+    return calls, makers
+
+
+def _bound_writes(
+    maker: CallMaker, works: Sequence[Work], memories: Sequence[Array], rebindings: list[Rebinding]
+) -> list[list[list[Run]]]:
+    """Return, for each thread, the calls of each block of the groups that write variables where they are."""
+    writes: list[list[list[Run]]] = [[] for _ in memories]
+    for own, memory in zip(writes, memories, strict=True):
+        for work in works:
+            for block in work.blocks:
+                own.append([])
+                maker.append(own[-1], rebindings, work, block, memory)
+    return writes
 
 
 def _section(maker: CallMaker, work: Work, memories: Sequence[Array]) -> Section:

@@ -109,6 +109,7 @@ class _Joints:
         self.computed: set[int] = set()
         self.joined: dict[int, tuple[int, ...]] = {}
         self._wholes: dict[int, int] = {}  # of joined values and views of them, what is joined
+        self._needed: set[int] = set()  # what a view of several values shows
         self._ends: dict[int, list[int]] = {}  # of what is joined, where each part ends, in bytes
         self._last = _last_reads(structure)
         self._taken: set[int] = set()
@@ -143,14 +144,17 @@ class _Joints:
         """Return what is joined of which any step, or a result, reads more than the shape."""
         steps = [step for step in structure.steps if step.run and step.outputs[0] not in owners]
         read = structure.results.union(*[[step.inputs[i] for i in step.reads()] for step in steps])
-        wholes = {self._wholes[value] for value in read if value in self._wholes}
+        wholes = self._needed.union([self._wholes[value] for value in read if value in self._wholes])
         return {value: parts for value, parts in self.joined.items() if value in wholes}
 
     def shown(self, value: int, array: Array, start: int, read: Sequence[int]) -> frozenset[int]:
         """Return the parts that a view of what is joined shows, whose memory begins at `start`; none of any other."""
-        whole = self._wholes.get(read[0]) if len(read) == 1 else None
-        if whole is None or not array.size:
+        wholes = [self._wholes[v] for v in read if v in self._wholes]
+        if len(read) > 1:
+            self._needed.update(wholes)
+        if len(read) > 1 or not wholes or not array.size:
             return frozenset()
+        (whole,) = wholes
         self._wholes[value] = whole
         low, high = byte_bounds(array)
         ends = self._ends[whole]
