@@ -293,7 +293,7 @@ def fed(placeholder: Placeholder, value: Any) -> Array:
     """Return `value` as a contiguous array of the placeholder's dtype; over the same memory if it can be."""
     try:
         array = contiguous(to_array(value, placeholder.dtype))
-        if not placeholder.shape.compatible_with(array.shape):
+        if array.shape != placeholder.shape and not placeholder.shape.compatible_with(array.shape):
             raise ShapeError(f"a value of shape {array.shape} does not fit {placeholder.shape}")
     except OpgraphError as error:
         what = f"feed of {describe(placeholder)}"

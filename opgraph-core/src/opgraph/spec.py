@@ -15,7 +15,7 @@ DtypeLike: TypeAlias = Any
 Axes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | None
 
 MAX_NDIMS = 64  # NumPy's NPY_MAXDIMS, which it does not export
-MAX_NBYTES = np.iinfo(np.intp).max
+MAX_SIZE = MAX_NBYTES = int(np.iinfo(np.intp).max)
 
 
 class Shape(tuple[Dim, ...]):
@@ -92,8 +92,8 @@ class Shape(tuple[Dim, ...]):
 
 
 def _size(dim: Any) -> Dim:
-    if dim is None:
-        return None
+    if dim is None or (type(dim) is int and 0 <= dim <= MAX_SIZE):
+        return dim
     if isinstance(dim, bool | np.bool):
         raise ShapeError(f"a size is an integer or None, not {dim!r}")
     try:
@@ -102,7 +102,7 @@ def _size(dim: Any) -> Dim:
         raise ShapeError(f"a size is an integer or None, not {dim!r}") from None
     if size < 0:
         raise ShapeError(f"a size cannot be negative, not even {size}; write None for an unknown one")
-    if size > np.iinfo(np.intp).max:
+    if size > MAX_SIZE:
         raise ShapeError(f"size {size} is more than an array can have")
     return size
 

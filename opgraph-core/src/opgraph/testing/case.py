@@ -87,6 +87,11 @@ class Case:
         """The specs of all outputs, inferred from the inputs."""
         return inferred(self.op, self.inputs)
 
+    @cached_property
+    def scratch(self) -> og.Specs:
+        """The specs of the work space that the op asks for."""
+        return _scratch(self.op, self.inputs, self.specs)
+
     @property
     def info(self) -> og.OpInfo:
         """What the op declares."""
@@ -129,9 +134,12 @@ class Case:
     def compute(self, inputs: Sequence[NDArray[Any]] | None = None, poison: Any = None) -> list[NDArray[Any]]:
         """Return all outputs, computed by the op's own kernel into memory that held rubbish."""
         ins = tuple(self.inputs if inputs is None else inputs)
-        specs = inferred(self.op, ins)
+        # differences compute thousands of times on arrays like the case's own
+        own = [(x.shape, x.dtype) for x in ins] == [(x.shape, x.dtype) for x in self.inputs]
+        specs = self.specs if own else inferred(self.op, ins)
+        wanted = self.scratch if own else _scratch(self.op, ins, specs)
         outs = tuple(poisoned(spec, poison) for spec in specs)
-        run(self.op, ins, outs, specs, poison)
+        _run(self.op, ins, outs, wanted, poison)
         return list(outs)
 
     @contextlib.contextmanager
@@ -163,7 +171,14 @@ def run(
     poison: Any = None,
 ) -> None:
     """Have the kernel of `op` fill `outs`, with work space that holds rubbish."""
-    wanted = op.scratch(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in ins), tuple(specs))
+    _run(op, ins, outs, _scratch(op, ins, specs), poison)
+
+
+def _scratch(op: og.Op, ins: Sequence[NDArray[Any]], specs: Sequence[og.Spec]) -> og.Specs:
+    return op.scratch(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in ins), tuple(specs))
+
+
+def _run(op: og.Op, ins: Sequence[NDArray[Any]], outs: Sequence[NDArray[Any]], wanted: og.Specs, poison: Any) -> None:
     scratch = (tuple(poisoned(spec, poison) for spec in wanted),) if wanted else ()
     with np.errstate(all="ignore"):
         op.compute(tuple(ins), tuple(outs), *scratch)
