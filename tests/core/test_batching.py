@@ -1,5 +1,8 @@
 """Many small steps that become one, and values that are made where a stack of them is to be."""
 
+import re
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -258,6 +261,93 @@ def test_what_fails_in_one_of_many_is_told_by_its_own_line():
         program(np.full(3, 3.0))
     assert "# this line" in str(error.value)
     assert "multiply" in str(error.value)
+
+
+class Strict(og.Elementwise, name="batching.strict"):
+    """Copy each element; refuse what is larger than 3."""
+
+    inplace = True
+
+    def compute(self, ins, outs):
+        if (ins[0] > 3).any():
+            raise ValueError("too large")
+        np.copyto(outs[0], ins[0])
+
+
+def test_what_fails_in_one_of_many_whose_inputs_are_made_in_blocks_is_told_by_its_own_line():
+    x = og.placeholder((8, 3), dtype=np.float64)
+    rows = og.unstack(x)
+    copies = [og.apply(Strict(), og.cos(row) + row) for row in rows[:5]]
+    copies.append(og.apply(Strict(), og.cos(rows[5]) + rows[5]))  # this line
+    copies += [og.apply(Strict(), og.cos(row) + row) for row in rows[6:]]
+    program = og.RunTime(threads=1).compile([x], [og.stack(copies)])
+    groups = plan_of(program, np.ones((8, 3))).groups
+    (fused,) = [g for g in groups if any(step.op == Strict() for step in g.steps)]
+    assert len(fused.steps) > 1
+    values = np.zeros((8, 3))
+    values[5] = 9.0
+    with pytest.raises(og.KernelError, match="too large") as error:
+        program(values)
+    assert "# this line" in str(error.value)
+    assert f"x: add '{copies[5].inputs[0].name}' (3,) float64 in [8.08887, 8.08887]" in str(error.value)
+
+
+class Once(og.Elementwise, name="batching.once"):
+    """Copy each element; fail on the first call."""
+
+    failed: ClassVar[bool] = False
+
+    def compute(self, ins, outs):
+        if not self.failed:
+            type(self).failed = True
+            raise ValueError("not yet")
+        np.copyto(outs[0], ins[0])
+
+
+def test_where_none_of_many_fails_alone_the_message_says_that_it_may_be_any():
+    x = og.placeholder((6, 3), dtype=np.float64)
+    copies = [og.apply(Once(), row) for row in og.unstack(x)]
+    program = og.RunTime(threads=1).compile([x], [og.reduce_max(og.stack(copies))])
+    with pytest.raises(og.KernelError, match="batching.once, here or in one of 5 like calls: .*not yet") as error:
+        program(np.ones((6, 3)))
+    assert "test_batching.py" in str(error.value)
+
+
+def test_values_of_which_many_are_made_at_once_keep_their_own_names_in_messages():
+    xs = [og.placeholder((3,), dtype=np.float64) for _ in range(8)]
+    i = og.placeholder((), dtype=np.int64)
+    waves = [og.tanh(x) for x in xs]
+    fetches = [waves[5][i], og.reduce_sum(og.stack([og.exp(wave) for wave in waves]))]
+    with pytest.raises(og.OpgraphError, match="out of range") as error:
+        og.RunTime(threads=1).compile([*xs, i], fetches)(*np.ones((8, 3)), 9)
+    assert f"x: tanh '{waves[5].name}' (3,)" in str(error.value)
+
+
+def test_what_is_not_finite_in_one_of_many_is_told_by_its_own_name():
+    x = og.placeholder((5, 3), dtype=np.float64)
+    logs = [og.log(row) for row in og.unstack(x)]
+    program = og.RunTime(threads=1, check_finite=True).compile([x], [og.reduce_max(og.stack(logs))])
+    values = np.ones((5, 3))
+    values[3, 1] = -1.0
+    with pytest.raises(og.NonFiniteError, match=re.escape(repr(logs[3].name))):
+        program(values)
+
+
+def test_a_graph_of_the_same_structure_tells_its_own_names_and_lines():
+    runtime = og.RunTime(threads=1)
+
+    def program():
+        x = og.placeholder((5, 3), dtype=np.float64)
+        copies = [og.apply(Strict(), row * 2.0) for row in og.unstack(x)]
+        return copies, runtime.compile([x], [og.reduce_max(og.stack(copies))])
+
+    values = np.ones((5, 3))
+    values[3] = 9.0
+    for _ in range(2):
+        copies, run = program()
+        with pytest.raises(og.KernelError, match="too large") as error:
+            run(values)
+        assert f"x: multiply '{copies[3].inputs[0].name}'" in str(error.value)
 
 
 def test_additions_of_several_sums_stay_those_of_their_sums():

@@ -139,7 +139,10 @@ class Op:
         return ()
 
     def view(self, ins: Arrays) -> Arrays | None:
-        """Return the outputs as arrays over the inputs' memory, or ``None`` to have them computed."""
+        """Return the outputs as arrays over the inputs' memory, or ``None`` to have them computed.
+
+        They are computed, too, where a view would run backwards along its last axis.
+        """
         return None
 
     def scratch(self, ins: Specs, outs: Specs) -> Specs:

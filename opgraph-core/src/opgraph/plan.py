@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, raised
-from opgraph.op import Array, Kernel
+from opgraph.op import Array, Arrays, Kernel
 from opgraph.spec import Shape, Spec, known_shape
 from opgraph.stopwatch import Stopwatch, clock
 from opgraph.structure import Step, Structure
@@ -308,13 +308,13 @@ class Plan:
         # the system clears new memory page by page, which takes longer than a copy
         spec = self.specs[value]
         if not keeps_result(spec):
-            return np.empty(known_shape(spec.shape), spec.dtype)
+            return _memory(spec)
         handed_out = self.fetched.setdefault(at, [])
         for number in reversed(range(len(handed_out))):
             if _is_dropped(handed_out, number) and _is_as_made(handed_out[number], spec):
                 handed_out.append(handed_out.pop(number))
                 return handed_out[-1]
-        handed_out.append(np.empty(known_shape(spec.shape), spec.dtype))
+        handed_out.append(_memory(spec))
         del handed_out[:-2]  # of two, the oldest goes: one is looked at while the next is made
         return handed_out[-1]
 
@@ -354,32 +354,43 @@ class Plan:
             step, error = error.step, error.error
         if not isinstance(error, OpgraphError):
             error = KernelError(f"its kernel raised {raised(error)}")
-        structure = self._named()
+        structure, arrays = self._named(), list(self.arrays)
         step = structure.maker(step.outputs[0]) or step
-        member = self._culprit(step)
-        if member is not None:
-            lowered = None if self.names is None else self.names()
-            step = member if lowered is None else member.named_by(lowered.steps[member.origin])
-        shown = structure.describe_inputs(step, self.specs, self.arrays)
-        return error.located(step.what, shown, step.source)
+        member = self._culprit(structure, step, arrays) if step.members else step
+        if member is None:  # what it read was written over since
+            what = f"{step.what}, here or in one of {len(step.members) - 1} like calls"
+            return error.located(what, source=step.source)
+        return error.located(member.what, structure.describe_inputs(member, self.specs, arrays), member.source)
 
-    def _culprit(self, step: Step) -> Step | None:
-        """Return the first of those that `step` does at once whose kernel raises, None where none does."""
+    def _culprit(self, structure: Structure, step: Step, arrays: Environment) -> Step | None:
+        """Return the first of those that `step` does at once whose kernel raises, None where none is found to.
+
+        Its inputs are put among `arrays`.
+        """
         for member in step.members:
-            ins, outs = (tuple([self.specs[v] for v in values]) for values in (member.inputs, member.outputs))
-            given = tuple([self.arrays[v] for v in member.inputs])
-            if any(array is None for array in given):
-                continue
-            compute: Callable[..., object] = member.op.compute
-            memories = [tuple([np.empty(known_shape(spec.shape), spec.dtype) for spec in outs])]
             try:
-                scratch = member.op.scratch(ins, outs)
-                memories += [tuple([np.empty(known_shape(s.shape), s.dtype) for s in scratch])] if scratch else []
-                with np.errstate(all="ignore"):
-                    compute(given, *memories)
+                for maker in _makers_of_missing(structure, member.inputs, arrays):
+                    for value, array in zip(maker.outputs, self._computed(maker, arrays), strict=True):
+                        arrays[value] = array
+            except Exception:  # of any kind: what failed has been told
+                return None
+            try:
+                self._computed(member, arrays)
             except Exception:  # of any kind: it is told in the words of what failed
                 return member
         return None
+
+    def _computed(self, step: Step, arrays: Environment) -> Arrays:
+        """Return what the op's own kernel makes of `arrays`, in new memory."""
+        unread = step.op.shape_only(len(step.inputs))
+        ins, outs = (tuple([self.specs[v] for v in values]) for values in (step.inputs, step.outputs))
+        given = tuple([_memory(self.specs[v]) if i in unread else arrays[v] for i, v in enumerate(step.inputs)])
+        compute: Callable[..., object] = step.op.compute
+        made = tuple(map(_memory, outs))
+        scratch = step.op.scratch(ins, outs)
+        with np.errstate(all="ignore"):
+            compute(given, made, *([tuple(map(_memory, scratch))] if scratch else []))
+        return made
 
     def _named(self) -> Structure:
         """Return the structure under the names of the graph that is run."""
@@ -390,6 +401,9 @@ class Plan:
             trouble = _not_finite(self.arrays[value])
             if trouble:
                 step = self._named().maker(value) or step
+                if step.members:
+                    rows = np.isfinite(self.arrays[value]).reshape(len(step.members), -1).all(axis=1)
+                    step = step.members[int(np.argmin(rows))]
                 place = f", in the gradient of {step.gradient_of}," if step.gradient_of else ""
                 raise NonFiniteError(f"{step.name!r}{place} went {trouble}")
 
@@ -400,6 +414,23 @@ class Plan:
             trouble = _not_finite(self.arrays[value]) if value in read else ""
             if trouble:
                 raise NonFiniteError(f"{self._named().describe(value, self.specs)} is already {trouble}")
+
+
+def _makers_of_missing(structure: Structure, values: Iterable[int], arrays: Environment) -> list[Step]:
+    """Return the steps that make those of `values` which are in no memory, and what these need, in their order."""
+    makers: dict[int, Step] = {}
+    left = list(values)
+    while left:
+        value = left.pop()
+        maker = structure.maker(value)
+        if arrays[value] is None and maker is not None and maker.outputs[0] not in makers:
+            makers[maker.outputs[0]] = maker
+            left += [maker.inputs[i] for i in maker.reads()]
+    return [step for step in structure.steps if step.outputs[0] in makers]
+
+
+def _memory(spec: Spec) -> Array:
+    return np.empty(known_shape(spec.shape), spec.dtype)
 
 
 def _cause(error: Exception) -> BaseException | None:

@@ -40,7 +40,7 @@ class Step:
     origin
         Which step it was, or was made in the place of, when the graph was lowered.
     members
-        Those that it does at once, in whose place it stands.
+        Those that it does at once, in whose place it stands, or whose outputs it takes apart.
     """
 
     op: Op
@@ -73,9 +73,12 @@ class Step:
         if replaced.keys().isdisjoint(self.inputs):
             return self
         inputs = tuple([replaced.get(value, value) for value in self.inputs])
-        return self.replaced_by(self.op, inputs, self.outputs)
+        members = tuple([member.reading(replaced) for member in self.members])
+        return self.replaced_by(self.op, inputs, self.outputs, members)
 
-    def replaced_by(self, op: Op, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> "Step":
+    def replaced_by(
+        self, op: Op, inputs: tuple[int, ...], outputs: tuple[int, ...], members: tuple["Step", ...] = ()
+    ) -> "Step":
         """Return a step that stands where this one stood, for messages and for those who share what it computes."""
         # which dataclasses.replace would do, in three times the time
         return Step(
@@ -90,12 +93,16 @@ class Step:
             recomputes=self.recomputes,
             region=self.region,
             origin=self.origin,
+            members=members,
         )
 
-    def named_by(self, other: "Step") -> "Step":
-        """Return the step under the name and line of another graph's."""
+    def named_by(self, steps: Sequence["Step"]) -> "Step":
+        """Return the step under the name and line of its like among the `steps` that another graph was lowered to."""
+        other = steps[self.origin]
         title = other.title if type(other.op) is type(self.op) else other.what
-        return replace(self, name=other.name, source=other.source, title=title, gradient_of=other.gradient_of)
+        members = tuple([member.named_by(steps) for member in self.members])
+        told = replace(self, name=other.name, source=other.source, title=title, gradient_of=other.gradient_of)
+        return replace(told, members=members) if members else told
 
 
 @dataclass(frozen=True)
@@ -145,8 +152,8 @@ class Structure:
         """Return the structure under the names and lines of `lowered`, whose like it was made of; as it is for None."""
         if lowered is None:
             return self
-        steps = tuple([step.named_by(lowered.steps[step.origin]) for step in self.steps])
-        folded = {value: step.named_by(lowered.steps[step.origin]) for value, step in self.folded.items()}
+        steps = tuple([step.named_by(lowered.steps) for step in self.steps])
+        folded = {value: step.named_by(lowered.steps) for value, step in self.folded.items()}
         return replace(self, steps=steps, folded=folded, labels={**self.labels, **lowered.labels})
 
     def holding(self, constants: Sequence[Array]) -> "Structure":
@@ -171,12 +178,12 @@ class Structure:
 
     def name(self, value: int) -> str:
         """Return the name of the call that makes a value, or what a message calls one that is there before."""
-        step = self.maker(value) or self.folded.get(value)
+        step = self._told_by(value)
         return step.name if step else self.labels[value]
 
     def describe(self, value: int, specs: Sequence[Spec], arrays: Sequence[Array | None] = ()) -> str:
         """Return what a message calls a value, with its range where arrays are at hand."""
-        step = self.maker(value) or self.folded.get(value)
+        step = self._told_by(value)
         label = f"{step.what} {step.name!r}" if step else self.labels[value]
         return f"{label} {specs[value]}{_range(arrays[value]) if arrays else ''}"
 
@@ -187,6 +194,12 @@ class Structure:
         shown = [arrays if i in step.reads() else () for i in range(len(names))]
         described = [self.describe(v, specs, some) for v, some in zip(step.inputs, shown, strict=True)]
         return "; ".join(f"{name}: {text}" for name, text in zip(names, described, strict=True))
+
+    def _told_by(self, value: int) -> Step | None:
+        """Return the step whose name a value has in messages, None for one that is there before."""
+        step = self.maker(value) or self.folded.get(value)
+        members = () if step is None else step.members
+        return next((member for member in members if value in member.outputs), step)
 
     def maker(self, value: int) -> Step | None:
         """Return the step that makes a value, None for one that is there before."""

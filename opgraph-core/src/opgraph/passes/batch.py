@@ -119,4 +119,5 @@ def _merge(at: Stacking, steps: list[Step]) -> None:
             detail = f"its batch returned {larger!r}, which makes {draft.spec(whole)} and not {len(steps)} of {entry}"
             raise KernelError(detail).located(steps[0].what, source=steps[0].source)
         draft.add(Unstack(len(steps)), [whole], values)
+        draft.steps[-1] = replace(draft.steps[-1], members=tuple(steps))  # whose names the values have
     at.insert(draft, steps)

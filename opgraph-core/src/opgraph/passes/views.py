@@ -203,7 +203,18 @@ def _checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | No
             raise KernelError(f"its view returned {found} where infer said {said}")
         if not all(v.size == 0 or any(np.may_share_memory(v, x) for x in ins) for v in views):
             raise KernelError("its view returned memory of its own; return None to have the outputs computed")
+        if any(map(_runs_backwards, views)):
+            return None
     return views
+
+
+def _runs_backwards(view: Array) -> bool:
+    """Whether the elements of each row are read from its end: a copy is, once, and not by NumPy's loops.
+
+    These round other than those that read forwards do, but only where they are called on a single row.
+    """
+    last = next((axis for axis in reversed(range(view.ndim)) if view.shape[axis] > 1), None)
+    return last is not None and view.strides[last] < 0
 
 
 SMALL_JOINT = 1 << 16  # bytes that may well wait for some of them
