@@ -395,3 +395,34 @@ def test_kernels_fill_outputs_and_work_space_that_hold_garbage(name, dtype):
         found.append(arrays[0])
     np.testing.assert_array_equal(*found)
     assert np.isfinite(found[0]).all()
+
+
+ONE_SIGN = np.full((200_000, 3), 0.1, np.float32)
+
+
+@pytest.mark.parametrize("passes", [(), None])
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (lambda x: og.reduce_sum(x, 0), 20_000.0),
+        (lambda x: og.reduce_sum(og.reshape(x, (40, 5_000, 3)), (0, 1), keepdims=True), 20_000.0),
+        (lambda x: og.reduce_sum(og.reshape(og.transpose(x), (3, 5_000, 40)), (1, 2)), 20_000.0),
+        (lambda x: og.reduce_mean(x, 0), 0.1),
+        (lambda x: og.reduce_sum(x * (1 + 1j), 0), 20_000.0 * (1 + 1j)),
+        (lambda x: og.grad(og.reduce_sum(x * (b := og.Variable(np.ones(3, np.float32)))), b), 20_000.0),
+    ],
+    ids=["sum", "over two axes", "of what is transposed", "mean", "complex", "gradient of what was broadcast"],
+)
+def test_float32_sums_along_leading_axes_keep_digits_that_numpy_loses(build, expected, passes):
+    x = og.placeholder((None, 3), dtype=np.float32)
+    (found,) = og.RunTime(passes=passes).run([build(x)], {x: ONE_SIGN})
+    np.testing.assert_allclose(found, np.full_like(found, expected), rtol=2e-5)
+    assert np.abs(ONE_SIGN.sum(0) / 20_000.0 - 1.0).min() > 2e-4
+
+
+def test_the_float32_variance_of_what_lies_far_from_its_first_element_keeps_five_digits():
+    values = np.tile(np.array([[4.0], [6.0]], np.float32), (100_000, 3))
+    values[0] = 0.0
+    x = og.placeholder((None, 3), dtype=np.float32)
+    found = og.RunTime().run(og.reduce_variance(x, 0), {x: values})
+    np.testing.assert_allclose(found, values.astype(np.float64).var(0), rtol=1e-5)

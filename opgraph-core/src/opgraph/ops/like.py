@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable
 
@@ -16,6 +15,7 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.ops._sums import sum_call, with_ones
 from opgraph.spec import (
     Axes,
     DtypeLike,
@@ -67,7 +67,7 @@ class SumTo(Op, name="core.sum_to"):
         """Return the call that fills `y` with sums of `x`."""
         lead = x.ndim - y.ndim
         axes = (*range(lead), *(lead + i for i, n in enumerate(y.shape) if n != x.shape[lead + i]))
-        return functools.partial(np.add.reduce, x, axes, None, y.reshape(_with_ones(x.shape, axes)), True)
+        return sum_call(x, axes, y.reshape(with_ones(x.shape, axes)))
 
     def flops(self, ins: Specs, outs: Specs) -> int:
         return ins[0].shape.size or 0
@@ -220,10 +220,6 @@ def _known_from(like: Shape, x: Shape) -> list[int | None]:
     """Return `like`'s sizes, an unknown one next to 1 known to be 1: it broadcasts to that."""
     lead = len(x) - len(like)
     return [1 if n is None and x[lead + i] == 1 else n for i, n in enumerate(like)]
-
-
-def _with_ones(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
 @front_door_for(SumTo)

@@ -14,6 +14,7 @@ from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
 from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs, check_floating
+from opgraph.ops._sums import sum_call, with_ones
 from opgraph.ops.compare import check_ordered, equal, where
 from opgraph.ops.complexes import conj
 from opgraph.ops.elementwise import exp
@@ -126,23 +127,32 @@ class Accumulation(Reduction):
 
     def compute(self, ins: Arrays, outs: Arrays, scratch: Arrays = ()) -> None:
         (wide,) = scratch or outs
-        self.ufunc.reduce(ins[0], axis=self.axes, dtype=wide.dtype, out=wide, keepdims=self.keepdims)
+        self._call(ins[0], wide)()
         if scratch:
             np.copyto(outs[0], wide)
 
     def bind(self, ins: Arrays, outs: Arrays) -> Callable[[], object] | None:
         if type(self).compute is not Accumulation.compute:
             return None
-        (x,), (y,) = ins, outs
+        return self._call(ins[0], outs[0])
+
+    def _call(self, x: Array, y: Array) -> Callable[[], object]:
+        """Return the call that fills `y`."""
         return functools.partial(self.ufunc.reduce, x, axis=self.axes, dtype=y.dtype, out=y, keepdims=self.keepdims)
 
 
 class ReduceSum(Accumulation, name="core.reduce_sum"):
-    """Sum over `axes`; the sum of nothing is 0. Integers become int64 or uint64, booleans count."""
+    """Sum over `axes`; the sum of nothing is 0. Integers become int64 or uint64, booleans count.
+
+    Many terms of float32 are summed in parts, which loses less than one sum.
+    """
 
     combine = np.add
 
     info = OpInfo(reference=numpy_reduction(np.sum), multilinear=(0,))
+
+    def _call(self, x: Array, y: Array) -> Callable[[], object]:
+        return _sum_call(self, x, y)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (self.spread(cotangents[0], ins[0]),)
@@ -152,6 +162,12 @@ class ReduceSum(Accumulation, name="core.reduce_sum"):
         yield from super().samples(rng)
         yield Sample((rng.normal(size=(0, 3)),), {"axes": (0,)}, id="of nothing")
         yield Sample((rng.integers(100, 128, (2, 3), np.int8),), {"axes": (1,)}, id="small integers")
+
+
+def _sum_call(op: Reduction, x: Array, y: Array) -> Callable[[], object]:
+    """Return the call that fills `y`, of the shape of the op's output, with sums."""
+    axes = op.normal_axes(x)
+    return sum_call(x, axes, y.reshape(with_ones(x.shape, axes)))
 
 
 class ReduceMean(Accumulation, name="core.reduce_mean"):
@@ -169,7 +185,7 @@ class ReduceMean(Accumulation, name="core.reduce_mean"):
         (x,), (y,), (n, *wide) = ins, outs, scratch
         (total,) = wide or outs
         n.fill(x.size // y.size if y.size else 1)
-        np.add.reduce(x, axis=self.axes, dtype=total.dtype, out=total, keepdims=self.keepdims)
+        _sum_call(self, x, total)()
         np.true_divide(total, n, y)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
@@ -290,7 +306,7 @@ class Dispersion(Reduction):
         # equal elements have no deviation from the first, where rounding may give them one from their mean
         first = x[tuple(slice(0, 1) if i in axes else slice(None) for i in range(x.ndim))]
         np.subtract(x, first, out=deviations, dtype=deviations.dtype)
-        np.add.reduce(deviations, axis=axes, out=work, keepdims=True)
+        sum_call(deviations, axes, work)()
         np.true_divide(work, work.dtype.type(max(n, 1)), out=work)
         np.subtract(deviations, work, out=deviations)
         total = work.real
@@ -298,7 +314,7 @@ class Dispersion(Reduction):
             np.square(part, out=part)
         if x.dtype.kind == "c":
             np.add(deviations.real, deviations.imag, out=deviations.real)
-        np.add.reduce(deviations.real, axis=axes, out=total, keepdims=True)
+        sum_call(deviations.real, axes, total)()
         np.true_divide(total, total.dtype.type(max(n - self.ddof, 0)), out=total)
         return total
 
