@@ -421,3 +421,30 @@ def test_a_value_that_is_computed_in_place_is_read_from_the_very_array_that_is_w
     in_place = [call for call in plan.calls if np.may_share_memory(call.args[0], call.args[-1])]
     assert len(in_place) >= 6
     assert all(call.args[0] is call.args[-1] for call in in_place)
+
+
+class Chosen(og.Op, name="batching.chosen"):
+    """Show the first half of `x` or, where `second` is set, that of `y`."""
+
+    inputs = ("x", "y")
+    second: bool = False
+
+    def infer(self, ins):
+        return (ins[0].with_shape((ins[0].shape[0] // 2, *ins[0].shape[1:])),)
+
+    def view(self, ins):
+        return (ins[self.second][: len(ins[0]) // 2],)
+
+    def compute(self, ins, outs):
+        np.copyto(outs[0], *self.view(ins))
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_view_of_several_values_shows_what_is_joined_in_the_place_where_it_is(second):
+    x = og.placeholder((2, 6), dtype=np.float64)
+    joined = [og.concat([og.cumsum(f(x), 1), og.cumsum(x, 0)], 0) for f in (og.tanh, og.exp)]
+    y = og.apply(Chosen(second), *joined) * 2.0
+    program = og.RunTime(threads=1).compile([x], [y])
+    for value in RNG.normal(size=(3, 2, 6)):
+        expected = np.cumsum((np.exp if second else np.tanh)(value), 1) * 2.0
+        np.testing.assert_allclose(program(value)[0], expected, rtol=1e-15)
