@@ -74,6 +74,103 @@ def test_scratch_must_be_a_tuple_of_specs(result):
     fails(broken("scratch", scratch=lambda self, ins, outs: result), "its scratch returned .*, not a tuple of Specs")
 
 
+@pytest.mark.parametrize("result", [0, [0], {0}, {7}, frozenset(), frozenset({7}), frozenset({"x"})], ids=repr)
+def test_by_rows_must_be_a_frozenset_of_input_numbers(result):
+    op = broken("rows", by_rows=lambda self, ins: result)
+    fails(op, r"its by_rows returned .*, not None or a frozenset of some of its 1 inputs' numbers")
+
+
+def test_by_rows_is_of_inputs_that_have_the_outputs_rows():
+    reduced = {"infer": lambda self, ins: (ins[0].with_shape(ins[0].shape[1:]),), "compute": raises}
+    op = broken("other_rows", by_rows=lambda self, ins: frozenset({0}), **reduced)
+    fails(op, r"its by_rows returned .*, but input 0 of shape \(2, 3\) has not the rows of the outputs, \(3,\)")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (og.Kernel(None), r"its kernel factory returned a Kernel whose run is None, not a function \(ins, outs\)"),
+        (og.Kernel(np.copyto, bind=3), "a Kernel whose bind is 3, not a function"),
+        (og.Kernel(np.copyto, ufunc=np.copyto), "a Kernel whose ufunc is <.*>, not a NumPy ufunc"),
+        (og.Kernel(np.copyto, combine=np.add), "a Kernel whose combine is <ufunc 'add'>, but the op has none"),
+        (og.Kernel(np.copyto, rows={0}), r"a Kernel whose rows is \{0\}, not None or a frozenset of some of its 1"),
+    ],
+)
+def test_a_kernel_of_a_set_has_functions_in_its_place(kernel, message, monkeypatch):
+    op = broken("of_a_set")
+    monkeypatch.setattr("opgraph.runtime.get_kernels", lambda name: {op.name: lambda *_: kernel})
+    x = og.placeholder((None, 3), dtype=np.float64, name="x")
+    with pytest.raises(og.KernelError, match=rf"test.of_a_set: .*{message}") as caught:
+        og.RunTime(kernels=("broken",)).run(og.apply(op, x), {x: np.ones((2, 3))})
+    assert "test_contract.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("fed", [(), (3000,)], ids=["a small feed, which is copied", "a large one, bound in each run"])
+@pytest.mark.parametrize(
+    ("bind", "message"),
+    [
+        (lambda self, ins, outs: 1 / 0, "its bind raised ZeroDivisionError"),
+        (lambda self, ins, outs: True, "its bind returned True, not a function or None"),
+    ],
+    ids=["raises", "returns no function"],
+)
+def test_a_wrong_bind_is_named(bind, message, fed):
+    op = broken("bind", bind=bind)
+    x = og.placeholder((None, 3, *fed), dtype=np.float64, name="x")
+    with pytest.raises(og.KernelError, match=f"^test.bind: {message}") as caught:
+        og.RunTime().run(og.apply(op, x), {x: np.ones((2, 3, *fed))})
+    assert "test_contract.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"combine": np.add}, "combine needs the attributes axes and keepdims"),
+        ({"combine": "add"}, "combine is 'add', not a NumPy ufunc of two inputs"),
+        ({"combine": np.sqrt}, "combine is <ufunc 'sqrt'>, not a NumPy ufunc of two inputs"),
+        ({"combine": np.add, "inputs": ("x", "y")}, "combine is for an op of one input and one output"),
+        ({"combine": np.add, "hidden": 1}, "combine is for an op of one input and one output"),
+    ],
+)
+def test_combine_is_checked_when_the_class_is_made(said, message):
+    with pytest.raises(og.ArgumentError, match=f"^Broken: {message}"):
+        broken("combine", **said)
+
+
+def test_combine_is_for_one_output():
+    class Twice(Same, name="test.twice"):
+        axes: tuple[int, ...] | None = None
+        keepdims: bool = False
+        combine = np.add
+
+        def infer(self, ins):
+            return ins * 2
+
+    x = og.placeholder((2, 3), dtype=np.float64)
+    with pytest.raises(og.KernelError, match=r"test\.twice: combine is for .* one output, and its infer returned 2"):
+        og.RunTime().run(og.apply_all(Twice(), x)[0], {x: np.ones((2, 3))})
+
+
+def test_a_default_that_can_change_is_refused_with_the_way_to_write_it():
+    with pytest.raises(og.ArgumentError, match=r"Listed: axes: .*\[1\] can be changed; write a tuple, .* = \(1,\)$"):
+
+        class Listed(og.Op, name="test.listed"):
+            axes: list = [1]  # noqa: RUF012  # what is refused
+
+    with pytest.raises(og.ArgumentError, match=r"Keyed: table: .*{} can be changed; attributes are bool, int, float"):
+
+        class Keyed(og.Op, name="test.keyed"):
+            table: dict = {}  # noqa: RUF012  # what is refused
+
+
+def test_an_attribute_without_a_default_comes_first():
+    with pytest.raises(og.ArgumentError, match="Late: non-default argument 'n' follows default argument"):
+
+        class Late(og.Op, name="test.late"):
+            k: int = 1
+            n: int
+
+
 @pytest.mark.parametrize("result", [None, {5}, frozenset({5}), [0]], ids=repr)
 def test_shape_only_must_be_a_frozenset_of_input_numbers(result):
     x = og.placeholder((3,), name="x")

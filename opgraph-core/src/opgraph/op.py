@@ -81,8 +81,13 @@ class Op:
             raise ArgumentError(f"{cls.__qualname__}: inputs is a tuple of names; write inputs = ({cls.inputs!r},)")
         if not name and "name" in cls.__dict__:
             raise ArgumentError(f"{cls.__qualname__}: write the name as class {cls.__name__}(..., name=...)")
-        dataclass(frozen=True, eq=False, repr=False)(cls)
+        try:
+            dataclass(frozen=True, eq=False, repr=False)(cls)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"{cls.__qualname__}: {_default_that_changes(cls) or error}") from None
         cls._check_fields()
+        if cls.name:
+            cls._check_combine()
         if cls.__module__ != __name__ and _unannotated(cls):
             _hint_at_annotations(cls)
 
@@ -98,6 +103,22 @@ class Op:
                 )
             if field_.name in {name.lstrip("*") for name in cls.inputs}:
                 raise ArgumentError(f"{cls.__qualname__}: {field_.name!r} names an attribute and an input; rename one")
+
+    @classmethod
+    def _check_combine(cls) -> None:
+        """Raise where the class says `combine`, but lacks what goes with it."""
+        ufunc: object = cls.combine
+        if ufunc is None:
+            return
+        if not isinstance(ufunc, np.ufunc) or (ufunc.nin, ufunc.nout) != (2, 1):
+            raise ArgumentError(f"{cls.__qualname__}: combine is {ufunc!r}, not a NumPy ufunc of two inputs")
+        if len(cls.inputs) != 1 or cls.inputs[0].startswith("*") or cls.hidden:
+            raise ArgumentError(f"{cls.__qualname__}: combine is for an op of one input and one output")
+        if not {"axes", "keepdims"} <= {f.name for f in dataclasses.fields(cls)}:  # type: ignore[arg-type]  # as above
+            raise ArgumentError(
+                f"{cls.__qualname__}: combine needs the attributes axes and keepdims, as NumPy has them: "
+                "axes: tuple[int, ...] | None = None and keepdims: bool = False"
+            )
 
     def __post_init__(self) -> None:
         for name, coerce in _coercions(type(self)):
@@ -434,6 +455,19 @@ def _unannotated(cls: type[Op]) -> dict[str, Any]:
             name.startswith("_") or name in said or any(name in inspect.get_annotations(base) for base in cls.__mro__)
         )
     }
+
+
+def _default_that_changes(cls: type[Op]) -> str:
+    """Return what a message says of the first attribute whose default can be changed, which no dataclass takes."""
+    for name in inspect.get_annotations(cls):
+        value = vars(cls).get(name)
+        if isinstance(value, list):
+            way = f"write a tuple, {name}: tuple[int, ...] = {tuple(value)!r}"
+        else:
+            way = "attributes are bool, int, float, str, dtypes, shapes, and tuples of such"
+        if type(value).__hash__ is None:
+            return f"{name}: its default {value!r} can be changed; {way}"
+    return ""
 
 
 def _hint_at_annotations(cls: type[Op]) -> None:

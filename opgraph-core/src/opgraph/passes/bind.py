@@ -15,6 +15,7 @@ from opgraph.op import Array, Kernel
 from opgraph.passes.blocks import TILE, blocks_of
 from opgraph.passes.buffers import Lifetimes, assign_joined_buffers, find_lifetimes, find_reuse
 from opgraph.passes.calls import CallMaker, KernelChoice, Work, is_reduction, shape_of_parts
+from opgraph.passes.chosen import check_kernel
 from opgraph.passes.commit import find_commits
 from opgraph.passes.fuse import alone, computes, fuse
 from opgraph.passes.memory import array_over, new_memory, rounded
@@ -267,13 +268,11 @@ class _Binder:
 
     def _kernel(self, step: Step, ins: Iterable[Spec], outs: Iterable[Spec]) -> Kernel:
         """Return the kernel of `step`, with an error of the op's or the kernel set's own placed."""
+        ins, outs = tuple(ins), tuple(outs)
         try:
             with contract("scratch, by_rows or kernel factory"):
-                kernel = self.choose(step.op, tuple(ins), tuple(outs))
-            if not isinstance(kernel, Kernel):
-                raise KernelError(f"its kernel factory returned {kernel!r}, not a Kernel or None")
-            if not isinstance(kernel.scratch, tuple) or not all(isinstance(s, Spec) for s in kernel.scratch):
-                raise KernelError(f"its scratch returned {kernel.scratch!r}, not a tuple of Specs")
+                kernel = self.choose(step.op, ins, outs)
+            check_kernel(step.op, kernel, ins, outs)
         except OpgraphError as error:
             raise error.located(step.what, source=step.source) from error.__cause__
         return kernel

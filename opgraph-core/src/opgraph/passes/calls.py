@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from opgraph.errors import KernelError
+from opgraph.errors import KernelError, raised
 from opgraph.op import Array, Arrays, Kernel, Op, Specs
 from opgraph.passes.blocks import Block, blocks_of, part_of, spec_of_part
 from opgraph.passes.buffers import assign_buffers, find_local_lifetimes, find_local_reuse
@@ -153,11 +153,11 @@ class CallMaker:
             given = [(i, v, parts[i]) for i, v in enumerate(step.inputs) if i in reads and v in self.passing]
             filled = [(i, v, cut.part(v)) for i, v in enumerate(step.outputs) if v in self.passing]
             if given or filled:
-                make = functools.partial(_rebound, kernel, ins, outs, rest, given, filled, self.arrays)
+                make = functools.partial(_rebound, step, kernel, ins, outs, rest, given, filled, self.arrays)
                 rebindings.append(Rebinding(calls, len(calls), make))
                 calls.append(_unbound)
             else:
-                calls.append(_bound(kernel, ins, outs, rest))
+                calls.append(_bound(step, kernel, ins, outs, rest))
 
     def _reducing(self, step: Step, group: Group, block: Block) -> Kernel:
         """Return the kernel that reduces a block, and keeps the dimensions."""
@@ -264,8 +264,8 @@ def _reduced_axes(step: Step, ndims: int) -> tuple[int, ...]:
     return normalize_axes(op.axes, ndims)
 
 
-def _bound(kernel: Kernel, ins: Sequence[Any], outs: Sequence[Any], rest: tuple[Arrays, ...]) -> Run:
-    """Return a call of `kernel` with these arrays."""
+def _bound(step: Step, kernel: Kernel, ins: Sequence[Any], outs: Sequence[Any], rest: tuple[Arrays, ...]) -> Run:
+    """Return a call of `kernel`, the one of `step`, with these arrays."""
     if kernel.ufunc is not None:
         ins = [_the_same(x, outs) for x in ins]
     if kernel.ufunc in (np.maximum, np.minimum):  # which want their outputs by keyword
@@ -273,7 +273,13 @@ def _bound(kernel: Kernel, ins: Sequence[Any], outs: Sequence[Any], rest: tuple[
     if kernel.ufunc is not None:
         return functools.partial(kernel.ufunc, *ins, *outs)  # which takes half as long
     if kernel.bind is not None and not rest:
-        call = kernel.bind(tuple(ins), tuple(outs))
+        try:
+            call = kernel.bind(tuple(ins), tuple(outs))
+        except Exception as error:
+            raise KernelError(f"its bind raised {raised(error)}").located(step.what, source=step.source) from error
+        if call is not None and not callable(call):
+            detail = f"its bind returned {call!r}, not a function or None"
+            raise KernelError(detail).located(step.what, source=step.source)
         if call is not None:
             return call
     return functools.partial(kernel.run, tuple(ins), tuple(outs), *rest)
@@ -288,6 +294,7 @@ def _the_same(x: Any, outs: Sequence[Any]) -> Any:
 
 
 def _rebound(
+    step: Step,
     kernel: Kernel,
     ins: Sequence[Array | None],
     outs: Sequence[Array | None],
@@ -302,7 +309,7 @@ def _rebound(
         read[i] = arrays[value][part] if part else arrays[value]
     for i, value, part in filled:
         made[i] = arrays[value][part] if part else arrays[value]
-    return _bound(kernel, read, made, rest)
+    return _bound(step, kernel, read, made, rest)
 
 
 def _unbound() -> None:
