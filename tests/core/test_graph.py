@@ -367,6 +367,15 @@ def test_initialize_takes_a_value_or_asks_the_initializer():
 def test_a_variable_needs_a_known_shape_and_a_callable_initializer():
     with pytest.raises(og.ShapeError, match=r"variable: a variable's shape must be known, \(None, 2\) is not"):
         og.variable((None, 2), ones)
+
+    class Zeros:
+        def __call__(self, shape, rng):
+            return np.zeros(shape)
+
+    with pytest.raises(og.ArgumentError, match=r"variable: initializer .* not the class Zeros; write Zeros\(…\)"):
+        og.variable((2,), Zeros)
+    with pytest.raises(og.ArgumentError, match=r"Variable: initializer .* not the class Zeros; write Zeros\(…\)"):
+        og.Variable([1.0, 2.0], initializer=Zeros)
     with pytest.raises(og.ArgumentError, match="initializer must be callable"):
         og.variable((2,), 0.0)
 

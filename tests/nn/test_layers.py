@@ -269,6 +269,13 @@ def test_the_second_spelling_is_the_same_class():
         (lambda: layers.BatchNorm(2, decay=2), r"BatchNorm: decay must be a number in \[0, 1\], not 2"),
         (lambda: layers.MLP([3]), r"MLP: sizes are those of the input and of every layer, two or more, not \[3\]"),
         (lambda: layers.Sequential(layers.ReLU(), 3), "Sequential: layers are functions of a node, which 3 is not"),
+        (
+            lambda: layers.Sequential(layers.ReLU),
+            r"Sequential: layers are .*, which the class ReLU is not; write ReLU\(",
+        ),
+        (lambda: layers.MLP([2, 3, 1], layers.Tanh), r"layers are .*, which the class Tanh is not; write Tanh\("),
+        (lambda: layers.Sequential([layers.ReLU()]), r"layers are .*, which \[<.*>\] is not; unpack .* Sequential\(\*"),
+        (lambda: layers.ReLU().make_variable((3, 2)), r"make_variable: missing .* 'shape'\n +make_variable\(name: str"),
     ],
 )
 def test_wrong_arguments_are_named(make, message):
@@ -291,7 +298,8 @@ def test_a_batch_of_another_width_names_the_layer_and_the_line():
         (lambda: layers.Linear(2**62, 2**62), "Linear: .* is more than an array can hold"),
         (lambda: layers.Linear(2, 3, initializer=lambda shape, rng: np.zeros(7)), r"a value of shape \(7,\)"),
         (lambda: layers.Linear(2, 3, initializer=lambda shape, rng: 1 / 0), "its initializer raised ZeroDivisionError"),
-        (lambda: layers.Linear(2, 3, initializer=3), "its initializer raised TypeError"),
+        (lambda: layers.Linear(2, 3, initializer=3), r"initializer must be callable with \(shape, rng\), 3 is"),
+        (lambda: layers.Linear(2, 3, initializer=initializers.OnesInitializer), r"not the class .*OnesInitializer\("),
         (lambda: layers.MLP(3), "MLP: sizes are those of the input and of every layer, two or more, not 3"),
     ],
 )

@@ -107,6 +107,8 @@ class Variable(Node):
     ) -> None:
         source = user_source()
         with placing("Variable", source):
+            if initializer is not None:
+                _check_initializer(initializer)
             array = to_array(value, None if dtype is None else as_dtype(dtype))
             self._setup(spec=Spec(Shape(array.shape), array.dtype), name=name, trainable=trainable, source=source)
         self.slot = slot
@@ -130,7 +132,10 @@ class Variable(Node):
 
     @property
     def val(self) -> Array:
-        """A read-only copy of the present value; `set_val` puts in another."""
+        """A copy of the present value, which cannot be written to: ``set_val`` puts in another.
+
+        To change one element, write ``value = w.val.copy(); value[0] = 3; w.set_val(value)``.
+        """
         with unless_held(self.graph.state_lock):
             if not self.storage.initialized:
                 raise uninitialized([self.storage.label], self.source)
@@ -212,11 +217,18 @@ def variable(
         spec = Spec(Shape(shape), get_default_dtype() if dtype is None else as_dtype(dtype))
         if not spec.shape.is_known:
             raise ShapeError(f"a variable's shape must be known, {spec.shape} is not")
-        if not callable(initializer):
-            raise ArgumentError(f"initializer must be callable with (shape, rng), {initializer!r} is not")
+        _check_initializer(initializer)
     made = owned_variable(spec, name, trainable, source)
     made.initializer = initializer
     return made
+
+
+def _check_initializer(initializer: object) -> None:
+    if isinstance(initializer, type):  # which would be called, and make no array
+        what = initializer.__name__
+        raise ArgumentError(f"initializer is a function of (shape, rng), not the class {what}; write {what}(…)")
+    if not callable(initializer):
+        raise ArgumentError(f"initializer must be callable with (shape, rng), {initializer!r} is not")
 
 
 def owned_variable(spec: Spec, name: str | None, trainable: bool, source: Source | None) -> Variable:

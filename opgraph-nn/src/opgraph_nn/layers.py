@@ -52,6 +52,7 @@ class Module(ABC):
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
         return og.get_default_graph().unique_name(words).rpartition("/")[2]
 
+    @og.guarded
     def make_variable(
         self,
         name: str,
@@ -248,8 +249,14 @@ class Sequential(Module):
     @og.guarded
     def __init__(self, *layers: Layer) -> None:
         for layer in layers:
+            if isinstance(layer, type):
+                what = layer.__name__
+                raise og.ArgumentError(
+                    f"layers are functions of a node, which the class {what} is not; write {what}(…)"
+                )
             if not callable(layer):
-                raise og.ArgumentError(f"layers are functions of a node, which {layer!r} is not")
+                hint = "; unpack the list: Sequential(*layers)" if isinstance(layer, list | tuple) else ""
+                raise og.ArgumentError(f"layers are functions of a node, which {layer!r} is not{hint}")
         self.layers = layers
 
     def forward(self, x: og.Node, is_training: bool = True) -> og.Node:
