@@ -221,6 +221,65 @@ def test_a_vjp_of_the_wrong_run_time_shape_is_named():
         og.RunTime().run(gradient, {x: np.ones((5, 3))})
 
 
+class Pair(Same, name="test.pair"):
+    """The input, twice."""
+
+    def infer(self, ins):
+        return ins * 2
+
+
+def negated_second(self, ins, outs, cotangents):
+    return (-cotangents[1],)
+
+
+def sum_of_second(self, ins, outs, cotangents):
+    g = og.reduce_sum(cotangents[1])
+    return (og.broadcast_like(g, ins[0]),)
+
+
+def gradient_error(vjp, error):
+    """Return the message for the gradient of an op of two outputs with this `vjp`, the second of which is unread."""
+    x = og.placeholder((None, 3), dtype=np.float64, name="x")
+    first, _ = og.apply_all(type("Broken", (Pair,), {"vjp": vjp}, name="test.broken_pair")(), x)
+    with pytest.raises(error) as caught:
+        og.grad(first, x)
+    return str(caught.value)
+
+
+def test_an_exception_in_a_vjp_names_the_author_s_line_and_the_cotangent_that_is_none():
+    message = gradient_error(negated_second, og.GradientError)
+    assert message.startswith("test.broken_pair: its vjp raised TypeError: bad operand type for unary -: 'NoneType'")
+    assert "; the cotangent of output 1 is None: nothing reads that output, so leave its term out\n" in message
+    assert f"\n  vjp at test_contract.py:{first_line_of(negated_second)}: return (-cotangents[1],)\n" in message
+    assert message.splitlines()[-1].startswith("  at test_contract.py:")
+
+
+def test_an_error_of_ours_in_a_vjp_names_the_author_s_line():
+    message = gradient_error(sum_of_second, og.DtypeError)
+    assert message.startswith("reduce_sum: values are booleans, integers, floats or complex numbers, not None")
+    assert "in a vjp None is the cotangent of an output that nothing reads" in message
+    assert ", in the vjp of test.broken_pair\n" in message
+    line = f"vjp at test_contract.py:{first_line_of(sum_of_second)}: g = og.reduce_sum(cotangents[1])"
+    assert message.splitlines()[-2].strip() == line
+    assert message.splitlines()[-1].startswith("  at test_contract.py:")
+
+
+def first_line_of(function):
+    return function.__code__.co_firstlineno + 1
+
+
+def test_an_unknown_size_as_an_operand_is_told_how_to_be_had():
+    x = og.placeholder((None, 3))
+    with pytest.raises(og.DtypeError, match=r"^divide: .* not None; .* unknown size, og\.count\(x, axis\) is"):
+        og.reduce_sum(x) / x.shape[0]
+    with pytest.raises(og.DtypeError, match="^feed of placeholder .* numbers, not None\n"):
+        og.RunTime().run(x, {x: None})
+    with pytest.raises(
+        og.NoValueError, match=r"^feed of placeholder .*: exp 'exp' .* has no value before it is run; feed"
+    ):
+        og.RunTime().run(x, {x: og.exp(x)})
+
+
 def test_a_vjp_of_another_graph_is_named():
     with og.Graph().as_default_graph():
         foreign = og.constant(np.ones(3))

@@ -228,7 +228,7 @@ def test_threads_take_their_steps_one_after_the_other():
         (lambda w, b: [(np.ones(2), b)] * 2, og.ArgumentError, "<variable 'b' .*> has two gradients; add them"),
         (lambda w, b: [(np.ones(3), b)], og.ShapeError, r"a value of shape \(3,\) does not fit \(2,\)"),
         (lambda w, b: [(np.ones(2) * 1j, b)], og.DtypeError, "complex128 does not go into float64"),
-        (lambda w, b: [(None, b)], og.DtypeError, "not Python objects: None"),
+        (lambda w, b: [(None, b)], og.DtypeError, "numbers, not None"),
     ],
 )
 def test_pairs_that_do_not_fit_are_named(pairs, error, message):

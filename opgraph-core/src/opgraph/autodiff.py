@@ -12,10 +12,10 @@ import numpy as np
 from opgraph.ambient import at_source
 from opgraph.build import as_node, describe_inputs
 from opgraph.collection import collection_paused
-from opgraph.errors import ArgumentError, GradientError, OpgraphError
+from opgraph.errors import ArgumentError, GradientError, OpgraphError, Source
 from opgraph.graph import constant_in
 from opgraph.node import Call, Node, NodeLike, above, describe
-from opgraph.op import Elementwise
+from opgraph.op import Elementwise, Op
 from opgraph.ops.complexes import real
 from opgraph.ops.elementwise import cast
 from opgraph.ops.like import broadcast_like, ensure_shape_like, sum_to
@@ -247,9 +247,24 @@ def call_vjp(call: Call, cotangents: Sequence[Node | None]) -> tuple[Node | None
             raise GradientError("a hidden output received a cotangent: the vjp of what reads it must return None")
         return at_source(call, _input_cotangents, call, tuple(cotangents), gradient_of=call.gradient_of or call.what)
     except OpgraphError as error:
+        line = _line_of_vjp(op, error)
         if error.notes:
-            raise type(error)(f"{error.detail}, in the vjp of {op.short_name()}", *error.notes) from error.__cause__
-        raise error.located(op.short_name(), describe_inputs(op, call.inputs), call.source) from error.__cause__
+            detail = f"{error.detail}, in the vjp of {op.short_name()}"
+            raise type(error)(detail, *error.notes[:-1], *line, error.notes[-1]) from error.__cause__
+        inputs = "\n  ".join((describe_inputs(op, call.inputs), *line))
+        raise error.located(op.short_name(), inputs, call.source) from error.__cause__
+
+
+def _line_of_vjp(op: Op, error: OpgraphError) -> list[str]:
+    """Return what a message says of the line of the op's author that `error` came from, nothing where there is none."""
+    code = getattr(type(op).vjp, "__code__", None)
+    for raised in filter(None, (error, error.__cause__)):
+        traceback = raised.__traceback__
+        while traceback is not None:
+            if traceback.tb_frame.f_code is code:
+                return [f"vjp {Source(code.co_filename, traceback.tb_lineno)}"]
+            traceback = traceback.tb_next
+    return []
 
 
 def _input_cotangents(call: Call, cotangents: tuple[Node | None, ...]) -> tuple[Node | None, ...]:
@@ -258,7 +273,11 @@ def _input_cotangents(call: Call, cotangents: tuple[Node | None, ...]) -> tuple[
     except OpgraphError:
         raise
     except Exception as error:
-        raise GradientError(f"its vjp raised {type(error).__name__}: {error}") from error
+        unread = [i for i, g in enumerate(cotangents[: call.visible]) if g is None and "NoneType" in str(error)]
+        detail = f"its vjp raised {type(error).__name__}: {error}"
+        if unread:
+            detail += f"; the cotangent of output {unread[0]} is None: nothing reads that output, so leave its term out"
+        raise GradientError(detail) from error
     if not isinstance(found, tuple) or len(found) != len(call.inputs):
         raise GradientError(f"its vjp returned {found!r}, not a tuple of {len(call.inputs)}")
     return tuple(_fitted(call.op, x, g) for x, g in zip(call.inputs, found, strict=True))

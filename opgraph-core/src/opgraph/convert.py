@@ -9,6 +9,8 @@ from opgraph.errors import DtypeError, NoValueError, OpgraphError, ShapeError
 from opgraph.op import Array
 from opgraph.spec import Shape, Spec, as_dtype, beyond_memory, get_default_dtype, how_to_convert, promote_dtypes
 
+_NUMBERS = "values are booleans, integers, floats or complex numbers"
+
 
 def is_weak(value: Any) -> bool:
     """Whether `value` is a Python number or list, which takes the dtype of what it meets."""
@@ -95,6 +97,11 @@ def _fits_unsigned(array: Array, dtype: np.dtype[Any]) -> bool:
 
 def natural_array(value: Any) -> Array:
     """Return `value` with the dtype that NumPy gives it, in the machine's byte order."""
+    if value is None:
+        raise DtypeError(
+            f"{_NUMBERS}, not None; x.shape has None for an unknown size, og.count(x, axis) is its node; "
+            "in a vjp None is the cotangent of an output that nothing reads, leave its term out"
+        )
     if "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DtypeError("a masked array would lose its mask; give what to put there, with .filled(…)")
     try:
@@ -114,7 +121,7 @@ def natural_array(value: Any) -> Array:
         raise DtypeError(f"{value} is out of the range of every integer dtype")
     if array.dtype.kind not in "biufc":
         kind = {"U": "strings", "S": "bytes", "O": "Python objects"}.get(array.dtype.kind, str(array.dtype))
-        raise DtypeError(f"values are booleans, integers, floats or complex numbers, not {kind}: {_short(value)}")
+        raise DtypeError(f"{_NUMBERS}, not {kind}: {_short(value)}")
     native = as_dtype(array.dtype)
     return array if array.dtype == native and array.dtype.isnative else array.astype(native)
 

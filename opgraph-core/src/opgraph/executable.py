@@ -12,7 +12,7 @@ import numpy as np
 
 from opgraph.compiled import Compiled, Compiler, Settings, StructureKey
 from opgraph.convert import contiguous, to_array
-from opgraph.errors import FeedError, GraphError, OpgraphError, ShapeError, user_source
+from opgraph.errors import DtypeError, FeedError, GraphError, NoValueError, OpgraphError, ShapeError, user_source
 from opgraph.graph import Graph
 from opgraph.node import Node, Placeholder, describe
 from opgraph.op import Array
@@ -292,6 +292,11 @@ def _shape_of(placeholder: Placeholder, given: Any) -> Shape:
 def fed(placeholder: Placeholder, value: Any) -> Array:
     """Return `value` as a contiguous array of the placeholder's dtype; over the same memory if it can be."""
     try:
+        if value is None:
+            raise DtypeError("values are booleans, integers, floats or complex numbers, not None")
+        if isinstance(value, Node):
+            detail = f"{describe(value)} has no value before it is run; feed an array, or use the node in the graph"
+            raise NoValueError(detail)
         array = contiguous(to_array(value, placeholder.dtype))
         if array.shape != placeholder.shape and not placeholder.shape.compatible_with(array.shape):
             raise ShapeError(f"a value of shape {array.shape} does not fit {placeholder.shape}")
