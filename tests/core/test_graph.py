@@ -214,7 +214,15 @@ def test_python_numbers_are_weak_and_arrays_are_not():
         (np.int8, 300, "300 is out of the range of int8"),
         (np.uint8, -1, "-1 is out of the range of uint8"),
         (np.float16, 1e6, "1000000.0 is out of the range of float16"),
-        (np.int64, 2**80, "is out of the range of every integer dtype"),
+        (np.int64, 2**80, "1208925819614629174706176 is out of the range of int64"),
+        (np.bool, 2**80, "1208925819614629174706176 is out of the range of int64"),
+        (np.int64, [2**80, 1], "1208925819614629174706176 is out of the range of int64"),
+        (np.float32, [1, -(10**40)], r"-1000+ is out of the range of float32"),
+        (np.float16, 10**30, r"1000+ is out of the range of float16"),
+        (np.float64, 10**400, r"100+\.\.\. is out of the range of float64"),
+        pytest.param(np.float64, 10**5000, "an integer of 16610 bits is out of the range of float64", id="digits"),
+        (np.float64, [10**400, 1.5], r"100+\.\.\. is out of the range of float64"),
+        (np.float32, [10**30, None], "not Python objects"),
     ],
 )
 def test_a_python_number_that_cannot_be_represented_is_refused(dtype, number, message):
@@ -223,6 +231,24 @@ def test_a_python_number_that_cannot_be_represented_is_refused(dtype, number, me
         x + number
     assert "add: " in str(caught.value)
     assert "x + number" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+def test_an_integer_that_a_float_holds_goes_into_one(dtype):
+    x = og.placeholder((2,), dtype=dtype)
+    for value in (10**30, [10**30, 1], (-(10**30), 2.5), [[10**30, True], [1, 2]]):
+        expected = np.array([1, 2], dtype) * np.asarray(value, np.float64).astype(dtype)
+        result = og.RunTime().run(x * value, {x: [1, 2]})
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(og.RunTime().run(x, {x: [10**30, 1]}), np.array([1e30, 1], dtype))
+    assert og.Variable([10**30, 1], dtype=dtype).val.tolist() == np.array([1e30, 1], dtype).tolist()
+
+
+def test_large_integers_by_themselves_take_the_default_float():
+    assert og.constant(10**30).dtype == np.float32
+    assert og.add(10**30, 1)().dtype == np.float32
+    assert og.constant([10**30, 1j]).dtype == np.complex64
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def promote(
     if settled and nodes and (nodes[0].dtype.kind in "fc" or not floating):
         return tuple(nodes)
     try:
-        operands = [v if isinstance(v, Node) else natural_array(v) for v in values]
+        operands = [v if isinstance(v, Node) else natural_array(v, large=True) for v in values]
         weak = [v.weak if isinstance(v, Node) else is_weak(v) for v in values]
         graph = graph or graph_of(*values)
         if nodes and all(weak):
@@ -206,7 +206,7 @@ def promote(
 
 def _weakly(operand: Node | Array, operands: Sequence[Node | Array], floating: bool, graph: Graph) -> Node:
     """Return one of several `operands` that are all weak, in a dtype as wide as that of Python's numbers."""
-    common = promote_dtypes(*[x.dtype for x in operands])
+    common = promote_dtypes(*[x.dtype if x.dtype.kind != "O" else np.dtype(np.int64) for x in operands])
     if floating and common.kind in "biu":
         common = np.dtype(np.float64)
     if not isinstance(operand, Node):

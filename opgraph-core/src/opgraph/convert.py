@@ -9,12 +9,13 @@ from opgraph.errors import DtypeError, NoValueError, OpgraphError, ShapeError
 from opgraph.op import Array
 from opgraph.spec import Shape, Spec, as_dtype, beyond_memory, get_default_dtype, how_to_convert, promote_dtypes
 
+_PYTHON_NUMBERS = {bool, int, float, complex}
 _NUMBERS = "values are booleans, integers, floats or complex numbers"
 
 
 def is_weak(value: Any) -> bool:
     """Whether `value` is a Python number or list, which takes the dtype of what it meets."""
-    return type(value) in (bool, int, float, complex) or isinstance(value, list | tuple)
+    return type(value) in _PYTHON_NUMBERS or isinstance(value, list | tuple)
 
 
 def to_array(value: Any, dtype: np.dtype[Any] | None = None) -> Array:
@@ -36,7 +37,7 @@ def to_array(value: Any, dtype: np.dtype[Any] | None = None) -> Array:
     ShapeError
         For lists of unequal lengths.
     """
-    array = natural_array(value)
+    array = natural_array(value, large=True)
     if dtype is not None:
         return cast_checked(array, dtype)
     if is_weak(value):
@@ -47,14 +48,15 @@ def to_array(value: Any, dtype: np.dtype[Any] | None = None) -> Array:
 def weak_dtype(kind: str, *others: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that a Python number of `kind` takes among operands of dtypes `others`.
 
-    Follows NEP 50 (Python numbers are weak) but for the default float in place of float64.
+    Follows NEP 50 (Python numbers are weak) but for the default float in place of float64. `kind` may be ``"O"``,
+    that of integers which `natural_array` leaves as they are.
     """
     common = promote_dtypes(*others) if others else None
     if kind == "c":
         return np.result_type(common if common is not None and common.kind in "fc" else get_default_dtype(), 1j)
     if kind == "f":
         return common if common is not None and common.kind in "fc" else get_default_dtype()
-    if kind in "iu":
+    if kind in "iuO":
         if common is None:
             return get_default_dtype()
         return common if common.kind != "b" else np.dtype(np.int64)
@@ -65,6 +67,10 @@ def cast_checked(array: Array, dtype: np.dtype[Any]) -> Array:
     """Return `array` in `dtype`; raise `DtypeError` where that would change what it says."""
     if array.dtype == dtype:
         return array
+    if array.dtype.kind == "O":
+        if dtype.kind in "biu":
+            raise DtypeError(f"{_short(_largest(array))} is out of the range of {dtype}")
+        return _cast_large(array, dtype)
     if not np.can_cast(array.dtype, dtype, "same_kind") and not _fits_unsigned(array, dtype):
         raise DtypeError(f"{array.dtype} does not go into {dtype}; {how_to_convert(array.dtype, dtype)}")
     if dtype.kind in "iu" and array.size:
@@ -90,13 +96,32 @@ def contiguous(array: Array, copy: bool | None = None) -> Array:
         raise ShapeError(beyond_memory(Spec(Shape(array.shape), array.dtype))) from None
 
 
+def _cast_large(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return Python's integers, some of them too large for every integer dtype, in a floating or complex one."""
+    try:
+        return cast_checked(array.astype(np.promote_types(dtype, np.float64)), dtype)
+    except (OverflowError, DtypeError):
+        raise DtypeError(f"{_short(_largest(array))} is out of the range of {dtype}") from None
+
+
+def _largest(array: Array) -> Any:
+    return max(array.flat, key=abs)
+
+
 def _fits_unsigned(array: Array, dtype: np.dtype[Any]) -> bool:
     # NumPy calls int64 to uint8 unsafe; the range check that follows decides
     return array.dtype.kind in "iu" and dtype.kind == "u"
 
 
-def natural_array(value: Any) -> Array:
-    """Return `value` with the dtype that NumPy gives it, in the machine's byte order."""
+def natural_array(value: Any, large: bool = False) -> Array:
+    """Return `value` with the dtype that NumPy gives it, in the machine's byte order.
+
+    Parameters
+    ----------
+    large
+        Whether Python's integers may stay what they are where one is too large for every integer dtype: in an array
+        of objects, for `cast_checked`.
+    """
     if value is None:
         raise DtypeError(
             f"{_NUMBERS}, not None; x.shape has None for an unknown size, og.count(x, axis) is its node; "
@@ -117,8 +142,13 @@ def natural_array(value: Any) -> Array:
         raise
     except TypeError as error:
         raise DtypeError(f"a {type(value).__name__} that is no array: {error}") from None
-    if array.dtype.kind == "O" and type(value) is int:
-        raise DtypeError(f"{value} is out of the range of every integer dtype")
+    if array.dtype.kind == "O" and is_weak(value) and {type(each) for each in array.flat} <= _PYTHON_NUMBERS:
+        kinds = {type(each) for each in array.flat}
+        if complex in kinds or float in kinds:
+            return _cast_large(array, np.dtype(np.complex128 if complex in kinds else np.float64))
+        if large:
+            return array
+        raise DtypeError(f"{_short(_largest(array))} is out of the range of every integer dtype")
     if array.dtype.kind not in "biufc":
         kind = {"U": "strings", "S": "bytes", "O": "Python objects"}.get(array.dtype.kind, str(array.dtype))
         raise DtypeError(f"{_NUMBERS}, not {kind}: {_short(value)}")
@@ -127,5 +157,8 @@ def natural_array(value: Any) -> Array:
 
 
 def _short(value: Any) -> str:
-    text = repr(value).replace("\n", " ")
+    try:
+        text = repr(value).replace("\n", " ")
+    except ValueError:  # Python does not write integers of more than 4300 digits
+        return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
