@@ -48,6 +48,25 @@ def test_backward_gives_gradients_of_everything_that_flows_in(rt):
     np.testing.assert_allclose(rt.get_bwval("w"), g * at, rtol=1e-15)
 
 
+def test_a_name_that_no_node_has_is_told(rt):
+    a, b, c = adding()
+    _, second = og.split(og.exp(a), (1, 2), axis=1)
+    y = og.reduce_sum(c) + og.reduce_sum(second)
+    y.backward({a: np.ones((2, 3)), b: np.zeros((2, 3))})
+    for read, what in ((rt.get_bwval, "get_bwval"), (rt.get_fwval, "get_fwval")):
+        with pytest.raises(
+            og.GraphError, match=rf"^{what}: no node is named 'no_such_name' in the graph\n  at test_cycles"
+        ):
+            read("no_such_name")
+    with pytest.raises(
+        og.GraphError, match=r"^get_bwval: no node is named 'reduce_smu' in the graph; did you mean 'reduce_sum'\?"
+    ):
+        rt.get_bwval("reduce_smu")
+    with pytest.raises(og.GraphError, match="no gradient of 'split' is remembered"):
+        rt.get_bwval("split")
+    assert rt.get_bwval("split:1").tolist() == [[1, 1], [1, 1]]
+
+
 def test_backward_by_some_nodes_gives_theirs_alone_until_the_next(rt):
     a, b, c = adding()
     feeds = {a: np.ones((2, 3)), b: np.zeros((2, 3))}

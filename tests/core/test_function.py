@@ -736,3 +736,11 @@ def test_a_function_trains():
     losses = [step(data, data @ target, 0.3 / (1 + i / 100)) for i in range(100)]
     assert losses[-1] < 1e-6 < losses[0]
     assert step.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("argument", [3, np.arange(3)])
+def test_an_integer_to_differentiate_by_is_told_to_be_a_float(argument):
+    with pytest.raises(
+        og.GradientError, match=r"x is placeholder .*a' .* int64; only .*; give a float, 3\.0 in the place of 3"
+    ):
+        og.value_and_grad(lambda a: a * a)(argument)

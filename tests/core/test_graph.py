@@ -271,6 +271,13 @@ def test_what_is_no_number_is_refused(value, message):
         og.constant(value)
 
 
+def test_a_placeholder_has_a_known_number_of_dimensions():
+    with pytest.raises(
+        og.ShapeError, match=r"^placeholder: a shape is needed, not None: write \(\) for .*\n  at test_graph"
+    ):
+        og.placeholder(None)
+
+
 def test_a_ragged_list_is_refused():
     with pytest.raises(og.ShapeError, match="a list that is no array"):
         og.constant([[1.0, 2.0], [3.0]])

@@ -25,6 +25,8 @@ from opgraph.errors import did_you_mean, user_source
         ("layer_norm", "'layer_norm'; normalize with og.reduce_mean and og.reduce_variance"),
         ("tensor", "use og.constant"),
         ("redcue_sum", "did you mean 'reduce_sum'?"),
+        ("tahn", "opgraph has no 'tahn'; did you mean 'tanh'?"),
+        ("summ", "opgraph has no 'summ'; did you mean 'sum'? use og.reduce_sum"),
         ("solve", "opgraph has no 'solve'; there are no factorizations and no inverse; use NumPy outside of the graph"),
         ("linalg", "og.matmul, og.norm, og.trace, og.diag and og.outer are flat names"),
         ("cond", "og.where(condition, x, y) chooses"),
@@ -66,7 +68,8 @@ def test_of_short_names_only_close_ones_are_meant():
         ("flatten", "og.reshape(x, -1)"),
         ("numpy", "run it: og.RunTime().run(x)"),
         ("size", "use x.shape.size, which is None where a size is unknown"),
-        ("sumx", "placeholder 'x' (2, 3) float32 has no attribute 'sumx'\n"),
+        ("sumx", "has no attribute 'sumx'; did you mean 'sum'? use og.reduce_sum(x)"),
+        ("quux", "placeholder 'x' (2, 3) float32 has no attribute 'quux'\n"),
     ],
 )
 def test_an_attribute_of_another_library_points_to_our_function(attribute, message):

@@ -233,6 +233,12 @@ def test_an_exception_in_a_kernel_names_the_op_and_changes_nothing():
     assert (v.val, w.val) == (2.0, 10.0)
 
 
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_check_finite_is_a_boolean(value):
+    with pytest.raises(og.ArgumentError, match=f"^RunTime: check_finite is True or False, not {value!r}"):
+        og.RunTime(check_finite=value)
+
+
 def test_check_finite_names_the_first_node_that_went_wrong():
     x = og.placeholder((3,), dtype=np.float64, name="x")
     y = og.exp(og.log(x) * 2.0)

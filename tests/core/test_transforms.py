@@ -186,6 +186,11 @@ def test_checkpoint_changes_no_bit_of_values_and_gradients():
     check_grads(again, [x, w], {x: at}, order=2)
 
 
+def test_checkpoint_takes_a_function():
+    with pytest.raises(og.ArgumentError, match=r"^checkpoint: takes a function of nodes, not 3\n  at test_transforms"):
+        og.checkpoint(3)
+
+
 def test_checkpoint_keeps_less_memory_for_the_gradient():
     def deep(x, wrap):
         for _ in range(6):

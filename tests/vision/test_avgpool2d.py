@@ -141,6 +141,12 @@ def test_nan_and_infinity_stay_in_their_windows():
             og.ArgumentError,
             "avgpool2d: padding=1: expected 'SAME'",
         ),
+        (
+            (2, 5, 6, 3),
+            {"kernel_size": 2, "padding": "same"},
+            og.ArgumentError,
+            "avgpool2d: padding='same': expected 'SAME' or 'VALID'; did you mean 'SAME'?",
+        ),
     ],
 )
 def test_what_does_not_fit_raises_at_construction(shape, options, error, message):

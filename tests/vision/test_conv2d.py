@@ -385,7 +385,7 @@ def test_shapes_that_do_not_fit_raise_at_construction(x, kernel, options, messag
         ({"strides": (2, -1)}, "conv2d: strides (2, -1): both must be at least 1"),
         ({"strides": (1, 2, 3)}, "conv2d: strides=(1, 2, 3): expected a pair of integers, got 3"),
         ({"strides": 1.5}, "conv2d: strides=(1.5, 1.5): expected a pair of integers"),
-        ({"padding": "same"}, f"conv2d: padding='same': {EXPECTED_PADDING}"),
+        ({"padding": "same"}, f"conv2d: padding='same': {EXPECTED_PADDING}; did you mean 'SAME'?"),
         ({"padding": (1, 2, 3)}, f"conv2d: padding=(1, 2, 3): {EXPECTED_PADDING}"),
         ({"padding": 0.5}, f"conv2d: padding=0.5: {EXPECTED_PADDING}"),
         ({"padding": (0, (1, -2))}, "conv2d: padding ((0, 0), (1, -2)): none of it may be negative"),

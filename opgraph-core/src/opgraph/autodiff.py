@@ -357,9 +357,11 @@ def _check_unconnected(unconnected: str) -> None:
 
 def _check_arguments(ys: Sequence[Node], xs: Sequence[Node], stopped: Sequence[Node], unconnected: str) -> None:
     _check_unconnected(unconnected)
-    for node, which in [*((y, "y") for y in ys), *((x, "x") for x in xs)]:
+    for node, which in [*((x, "x") for x in xs), *((y, "y") for y in ys)]:
         if not is_differentiable(node.dtype):
-            raise GradientError(f"{which} is {describe(node)}; only floating-point and complex values have gradients")
+            hint = "; give a float, 3.0 in the place of 3" if which == "x" and node.call is None else ""
+            detail = f"{which} is {describe(node)}; only floating-point and complex values have gradients{hint}"
+            raise GradientError(detail)
     for node in (*ys, *xs, *stopped):
         if ys and node.graph is not ys[0].graph:
             raise GradientError(f"{describe(node)} is a node of another graph than {describe(ys[0])}")

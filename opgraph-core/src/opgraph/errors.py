@@ -198,5 +198,6 @@ def did_you_mean(name: str, known: Any) -> str:
     candidates = list(known)
     if len(name) <= 5:  # short names are alike by chance: sin is not min, nor matmul mul
         candidates = [k for k in candidates if k[:1] == name[:1] and abs(len(k) - len(name)) <= 1]
-    close = get_close_matches(name, candidates, n=1, cutoff=0.66)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = get_close_matches(name, candidates, n=max(len(candidates), 1), cutoff=0.66)
+    swapped = [k for k in close if sorted(k) == sorted(name)]  # the same letters: tahn is tanh, not tan
+    return f"; did you mean {(swapped or close)[0]!r}?" if close else ""

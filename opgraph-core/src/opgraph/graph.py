@@ -78,13 +78,7 @@ class Graph:
             # only the names asked for are remembered, so a graph rebuilt for ever stays small
             count = self._name_counts.get(base)
             if count is None:
-                stem, _, tail = base.rpartition("_")
-                if not (
-                    tail.isdecimal()
-                    and len(tail) < 10
-                    and str(int(tail)) == tail
-                    and 0 < int(tail) < self._name_counts.get(stem, 0)
-                ):
+                if not self._is_numbered(base):
                     self._name_counts[base] = 1
                     return base
                 count = 1
@@ -92,6 +86,23 @@ class Graph:
                 count += 1
             self._name_counts[base] = count + 1
             return f"{base}_{count}"
+
+    def has_name(self, name: str) -> bool:
+        """Whether a node was ever given `name`, be it one of several outputs of a call."""
+        base, _, index = name.rpartition(":")
+        with self._lock:
+            names = (name, base) if index.isdecimal() else (name,)
+            return any(each in self._name_counts or self._is_numbered(each) for each in names)
+
+    def _is_numbered(self, name: str) -> bool:
+        """Whether `name` was made of another one and a number."""
+        stem, _, tail = name.rpartition("_")
+        return (
+            tail.isdecimal()
+            and len(tail) < 10
+            and str(int(tail)) == tail
+            and 0 < int(tail) < self._name_counts.get(stem, 0)
+        )
 
     def get_variables(self, only_trainable: bool = True) -> list[Variable]:
         """Return the variables in the order in which they were made, without optimizers' slots."""
@@ -246,12 +257,14 @@ def placeholder(shape: ShapeLike, dtype: DtypeLike = None, name: str | None = No
     Parameters
     ----------
     shape
-        The static shape; ``None`` for a size that may differ from run to run.
+        The static shape; ``None`` for a size that may differ from run to run. How many dimensions there are is known.
     dtype
         The default float where not given.
     """
     source = user_source()
     with placing("placeholder", source):
+        if shape is None:
+            raise ShapeError("a shape is needed, not None: write () for a scalar, (None,) for a vector of any size")
         spec = Spec(Shape(shape), get_default_dtype() if dtype is None else as_dtype(dtype))
     graph = get_default_graph()
     return Placeholder(graph, spec, graph.unique_name(name or "placeholder"), source, next_serial())

@@ -238,7 +238,11 @@ def way_to(name: str, known: Iterable[str], argument: str = "") -> str:
     known = list(known)
     if name in known or name in OPS:
         return f"; use og.{OPS.get(name, name)}{argument}{_ELEMENTWISE.get(name, '')}"
-    return f"; {WAYS[name]}" if name in WAYS else did_you_mean(name, known)
+    if name in WAYS:
+        return f"; {WAYS[name]}"
+    there, elsewhere = did_you_mean(name, known), did_you_mean(name, OPS)
+    meant = elsewhere.partition("'")[2].rpartition("'")[0]
+    return there if there or not meant else f"{elsewhere} use og.{OPS[meant]}{argument}"
 
 
 def keyword_meant(name: str, known: Iterable[str]) -> str:

@@ -615,7 +615,8 @@ def _literal(allowed: tuple[Any, ...], words: str) -> Callable[[Any], Any]:
         for each in allowed:
             if type(value) is type(each) and value == each:
                 return each
-        raise ValueError(f"expected {words}")
+        alike = [each for each in allowed if isinstance(each, str) and str(value).lower() == each.lower()]
+        raise ValueError(f"expected {words}" + (f"; did you mean {alike[0]!r}?" if alike else ""))
 
     return coerce
 

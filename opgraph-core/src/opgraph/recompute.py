@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
 from opgraph.ambient import at_source, recompute_region
+from opgraph.errors import ArgumentError
 from opgraph.node import Call, Node
 from opgraph.signatures import guarded
 
@@ -32,6 +33,9 @@ def checkpoint(function: Callable[_P, _T]) -> Callable[_P, _T]:
     Chen, Xu, Zhang and Guestrin, "Training deep nets with sublinear memory cost", 2016. A gradient of
     the gradient keeps what the first one computed again.
     """
+
+    if not callable(function):
+        raise ArgumentError(f"takes a function of nodes, not {function!r}")
 
     @functools.wraps(function)
     def checkpointed(*args: _P.args, **kwargs: _P.kwargs) -> _T:

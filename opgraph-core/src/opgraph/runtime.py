@@ -81,6 +81,8 @@ class RunTime:
         for name, value in [("threads", threads), ("tile", tile)]:
             if value is not None and (type(value) is not int or value < 1):
                 raise ArgumentError(f"{name} is a positive integer or None, not {value!r}")
+        if not isinstance(check_finite, bool | np.bool):
+            raise ArgumentError(f"check_finite is True or False, not {check_finite!r}")
         if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 128):
             raise ArgumentError(f"seed is an integer from 0 to 2**128 - 1 or None, not {seed!r}")
         _check_names("kernels", kernels)
@@ -651,6 +653,9 @@ def _checked_key(node: Node | str, record: Cycle) -> str:
     if not isinstance(node, Node | str):
         raise GraphError(f"takes a node or its name, not {node!r}")
     if not isinstance(node, Node):
+        if record.graphs and not any(graph.has_name(node) for graph in record.graphs):
+            known = {**record.forward, **record.backward}
+            raise GraphError(f"no node is named {node!r} in the graph{did_you_mean(node, known)}")
         return node
     if record.graphs and node.graph not in record.graphs:
         raise GraphError(f"{describe(node)} is a node of another graph than what was run")

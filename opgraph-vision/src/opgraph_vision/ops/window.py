@@ -39,8 +39,10 @@ def as_padding(padding: PaddingLike) -> Padding | Margins:
         (top, bottom), (left, right) = as_pair(height), as_pair(width)
         return (operator.index(top), operator.index(bottom)), (operator.index(left), operator.index(right))
     except (TypeError, ValueError):
+        meant = [name for name in names if str(padding).upper() == name]
         raise og.ArgumentError(
             f"padding={padding!r}: expected 'SAME', 'VALID', a number of pixels, or ((top, bottom), (left, right))"
+            + (f"; did you mean {meant[0]!r}?" if meant else "")
         ) from None
 
 
