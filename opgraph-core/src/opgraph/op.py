@@ -58,7 +58,8 @@ class Op:
         How many trailing outputs are residuals: not fetched, and without a cotangent.
     combine : numpy.ufunc, optional
         For an op that reduces its one input over `axes`, with the attributes `axes` and `keepdims` as NumPy has them:
-        what makes the output of those of parts of the input. The parts may then be reduced as they are made.
+        what makes the output of those of parts of the input, and exactly that: a mean has none. The parts may then be
+        reduced as they are made.
     info : OpInfo or None
         What the conformance kit may know beyond the samples.
     """
@@ -206,7 +207,7 @@ class Op:
         ins
             The inputs' specs without that dimension; all sizes are known.
         batched
-            Not empty.
+            The positions of the inputs that are stacks, not empty; the others are the same for all entries.
         """
         return None
 
@@ -216,7 +217,9 @@ class Op:
         A row is what stands at one place along the first dimension, which these inputs and all outputs have in common.
         Asked when a program is bound to sizes, of ops that want no scratch: large results may then be made a range of
         rows at a time, each of which goes on through elementwise ops while it is in the cache. A product of matrices
-        returns ``frozenset({0})``.
+        returns ``frozenset({0})``. It pays, and so is done, for one output of 4 MiB or more whose elements take 256
+        operations at most, as `flops` has it, and where rows fit into blocks; `RunTime.explain` shows another as a
+        step of its own.
         """
         return None
 
@@ -335,7 +338,17 @@ _REFUSALS = {
 
 
 def check_floating(op: Op, *dtypes: np.dtype[Any]) -> None:
-    """Raise `DtypeError` where `dtypes`, those of inputs of `op`, are all integers or booleans: its kernel has none."""
+    """Raise `DtypeError` where all inputs of an op are integers or booleans, for which its kernel is not made.
+
+    For `Op.infer`, in the first line: ``og.check_floating(self, x.dtype)``.
+
+    Parameters
+    ----------
+    op
+        Whose front door the message points to, which casts integers to the default float.
+    dtypes
+        Of the inputs that must not all be such; one float among them is enough.
+    """
     if dtypes and all(dtype.kind in "biu" for dtype in dtypes):
         namespace, _, local = op.name.partition(".")
         door = f"og.{op.short_name()}" if namespace in _FLAT else f"og.ops.{op.name}"

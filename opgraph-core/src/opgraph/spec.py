@@ -246,6 +246,15 @@ def normalize_axis(axis: SupportsIndex, ndims: int, what: str = "axis") -> int:
 def normalize_axes(axes: Axes, ndims: int, what: str = "axis") -> tuple[int, ...]:
     """Return `axes` as a sorted tuple counted from the front; ``None`` means all of them.
 
+    Parameters
+    ----------
+    axes
+        One or several, negative ones counted from the back.
+    ndims
+        How many dimensions there are.
+    what
+        What a message calls them.
+
     Raises
     ------
     ArgumentError
@@ -271,7 +280,17 @@ def unwrapped(value: Any) -> Any:
 
 
 def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool = False) -> Shape:
-    """Return `shape` after a reduction over `axes`, which count from the front."""
+    """Return `shape` after a reduction over `axes`.
+
+    Parameters
+    ----------
+    shape
+        Of the input, with or without unknown sizes.
+    axes
+        As `normalize_axes` returns them: counted from the front. ``None`` and negative ones are for that to resolve.
+    keepdims
+        Whether `axes` stay, with size 1.
+    """
     if keepdims:
         return _trusted(1 if i in axes else n for i, n in enumerate(shape))
     return _trusted(n for i, n in enumerate(shape) if i not in axes)
