@@ -66,7 +66,7 @@ def value_and_grad(
     """Return `y` and its gradients with respect to `xs`, which one run computes; takes what `grad` takes.
 
     Of a function of arrays it returns the function that returns both: ``og.value_and_grad(f)(x)`` is ``(f(x), its
-    gradient by x)``.
+    gradient by x)``. Of what is no scalar the gradient is that of its sum.
     """
     if not isinstance(y, Node) and callable(y):
         return gradient_function(y, xs, argnums, (cotangent, stopped), True, unconnected)
