@@ -209,6 +209,13 @@ class HalfRaises(Half, name="batching.half_raises"):
         raise RuntimeError("not today")
 
 
+class HalfAgrees(Half, name="batching.half_agrees"):
+    """Halve each element, and say of stacks that they are fine."""
+
+    def batch(self, ins, batched):
+        return True
+
+
 def halves(op):
     x = og.placeholder((3,), dtype=np.float64)
     return x, og.stack([og.reduce_max(og.apply(op, og.tanh(x * float(i)))) for i in range(5)])
@@ -221,7 +228,12 @@ def test_an_op_of_anybody_s_takes_part_by_its_batch():
 
 
 @pytest.mark.parametrize(
-    ("op", "message"), [(HalfAsOne(), "its batch returned"), (HalfRaises(), "its batch raised RuntimeError: not today")]
+    ("op", "message"),
+    [
+        (HalfAsOne(), "its batch returned"),
+        (HalfRaises(), "its batch raised RuntimeError: not today"),
+        (HalfAgrees(), "its batch returned True, not an op or None"),
+    ],
 )
 def test_a_batch_that_goes_wrong_is_told_with_the_op_and_the_line(op, message):
     x, y = halves(op)

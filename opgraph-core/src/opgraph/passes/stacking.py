@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from opgraph.build import contract, infer_specs
-from opgraph.errors import OpgraphError
+from opgraph.errors import KernelError, OpgraphError
 from opgraph.op import Op
 from opgraph.ops.join import Split, Stack, Unstack
 from opgraph.ops.shape import BroadcastTo, Reshape, Transpose
@@ -262,7 +262,10 @@ def batch_op(step: Step, ins: Sequence[Spec], batched: frozenset[int]) -> Op | N
     """Return what `Op.batch` returns for the op of `step`, with an error of its own placed."""
     try:
         with contract("batch"):
-            return step.op.batch(tuple(ins), batched)
+            larger = step.op.batch(tuple(ins), batched)
+            if larger is not None and not isinstance(larger, Op):
+                raise KernelError(f"its batch returned {larger!r}, not an op or None")
+            return larger
     except OpgraphError as error:
         raise error.located(step.what, source=step.source) from error.__cause__
 
