@@ -165,6 +165,7 @@ class Halved(og.Elementwise, name="teststable.halved"):
             "itself": lambda x: og.exp(og.apply(self, x)),
             "outputs": lambda x: og.concat(og.split(x, 2)[::-1], 0),
             "refuses": lambda x: x @ og.constant(np.ones(5, np.float32)),
+            "typo": lambda x: og.tahn(x),
         }[self.wrong]
 
 
@@ -180,17 +181,19 @@ def test_an_op_says_what_it_amounts_to_under_another():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("raises", "exp: its read_by raised ZeroDivisionError: division by zero"),
-        ("dtype", r"exp: the rewrite 'read_as_the_op_says' gave \(2,\) float16 in the place of \(2,\) float32"),
-        ("nothing", "exp: the function that its read_by returned gave None, not a node"),
-        ("key", "exp: the function that its read_by returned draws random numbers or uses variables"),
-        ("itself", "exp: the rewrite 'read_as_the_op_says' found something to do 32 times in a row"),
+        ("raises", "its read_by, asked about exp, raised ZeroDivisionError: division by zero"),
+        ("unheard of", "its read_by, asked about exp, raised KeyError: 'unheard of'"),
+        ("typo", "its read_by, asked about exp, raised UnknownOpError: .*'tahn'"),
+        ("dtype", r"its read_by, asked about exp, gave \(2,\) float16 in the place of \(2,\) float32"),
+        ("nothing", "its read_by, asked about exp, returned a function that gave None, not a node"),
+        ("key", "its read_by, asked about exp, returned a function that draws random numbers or uses variables"),
+        ("itself", "its read_by, asked about exp, found something to do 32 times in a row"),
     ],
 )
 def test_a_rewrite_that_is_wrong_or_never_ends_is_named(wrong, message):
     x = og.placeholder((2,))
     y = og.exp(og.apply(Halved(wrong), x))
-    with pytest.raises(og.KernelError, match=message) as caught:
+    with pytest.raises(og.KernelError, match=f"teststable.halved: {message}") as caught:
         og.RunTime().compile([x], [y])
     assert "y = og.exp(og.apply(Halved(wrong), x))" in str(caught.value)
     og.RunTime(passes=()).compile([x], [y])

@@ -187,8 +187,9 @@ class Op:
         """Return a function that builds from this op's inputs, and better, what `reader` makes of its output.
 
         Asked when a graph is compiled, about every op that reads this one's output and nothing else; ``None``
-        leaves both as they are. For the logarithm of a sigmoid, whose value may be too small for a float, the
-        sigmoid returns what builds the same without overflow::
+        leaves both as they are, and so does a function that refuses what goes in with a ShapeError or DtypeError. For
+        the logarithm of a sigmoid, whose value may be too small for a float, the sigmoid returns what builds the same
+        without overflow::
 
             def read_by(self, reader):
                 return log_sigmoid if reader.name == "core.log" else None

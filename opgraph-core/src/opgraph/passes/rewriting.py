@@ -101,6 +101,7 @@ class Rewriting:
         self._made: list[Step] = []
         self._leading: dict[int, list[int]] = {}  # the values that each one is read in the place of
         self._origin: Step | None = None
+        self._blamed: tuple[Step, str]  # set before each rule is asked
 
     def maker(self, value: int, *names: str) -> Step | None:
         """Return the step that makes `value`, if its op has one of `names`."""
@@ -155,18 +156,25 @@ class Rewriting:
         """Whether one of `rules` finds another value for the output of `step`, which is read in its place then."""
         self._origin = step
         for rule in rules:
+            self.blame(step, f"the rewrite {rule.__name__!r}")
             try:
                 found = rule(step, self)
-            except OpgraphError as error:
-                if isinstance(error, KernelError):
-                    raise error.located(step.op.short_name(), source=step.source) from error.__cause__
+                if found is not None:
+                    self._check(step, found, rounds)
+            except KernelError as error:
+                blamed, _ = self._blamed
+                raise error.located(blamed.op.short_name(), source=blamed.source) from error.__cause__
+            except OpgraphError:
                 found = None  # it made what does not go together; the run will say so, if it must
             if found is not None:
-                self._check(rule, step, found, rounds)
                 self._replace(step.outputs[0], found)
                 return True
             self._made.clear()
         return False
+
+    def blame(self, step: Step, what: str) -> None:
+        """Have an error of the rule that is asked name the op of `step`, and `what` of it is wrong."""
+        self._blamed = step, what
 
     def emit(self, step: Step) -> None:
         """Take over `step` as it is."""
@@ -198,15 +206,13 @@ class Rewriting:
         self.replaced.update(dict.fromkeys(values, found))
         self._leading.setdefault(found, []).extend(values)
 
-    def _check(self, rule: Rule, step: Step, found: int, rounds: int) -> None:
+    def _check(self, step: Step, found: int, rounds: int) -> None:
+        _, what = self._blamed
         was, now = self.specs[step.outputs[0]], self.specs[found]
         if rounds == ROUNDS:
-            detail = f"the rewrite {rule.__name__!r} found something to do {ROUNDS} times in a row"
-        elif found == step.outputs[0] or not was.admits(now):
-            detail = f"the rewrite {rule.__name__!r} gave {now} in the place of {was}"
-        else:
-            return
-        raise KernelError(detail).located(step.op.short_name(), source=step.source)
+            raise KernelError(f"{what} found something to do {ROUNDS} times in a row")
+        if found == step.outputs[0] or not was.admits(now):
+            raise KernelError(f"{what} gave {now} in the place of {was}")
 
 
 # the ops whose outputs hold what their first inputs hold

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from opgraph.build import contract
-from opgraph.errors import KernelError
+from opgraph.errors import DtypeError, KernelError, OpgraphError, ShapeError
 from opgraph.graph import Graph, placeholder
 from opgraph.node import Node
 from opgraph.op import Op
@@ -117,9 +117,16 @@ def read_as_the_op_says(step: Step, at: Rewriting) -> int | None:
     made = at.any_maker(step.inputs[0]) if len(step.inputs) == 1 else None
     if made is None or type(made.op).read_by is Op.read_by or len(made.outputs) > 1:
         return None
-    with contract("read_by"):
+    asked = f"read_by, asked about {step.op.short_name()},"
+    at.blame(made, f"its {asked}")
+    with contract(asked):
         build = made.op.read_by(step.op)
-        return None if build is None else _built(build, made, at)
+        try:
+            return None if build is None else _built(build, made, at, asked)
+        except (ShapeError, DtypeError, KernelError):
+            raise
+        except OpgraphError as error:  # a misspelt name does not say that this cannot go in
+            raise KernelError(f"its {asked} raised {type(error).__name__}: {error.detail}") from error
 
 
 def _is_real(step: Step, at: Rewriting) -> bool:
@@ -164,18 +171,18 @@ def _through_views(value: int, at: Rewriting) -> tuple[list[Step], int]:
     return views, value
 
 
-def _built(build: Callable[..., Node], made: Step, at: Rewriting) -> int:
-    """Return the value of what `build` makes of the inputs of `made`."""
+def _built(build: Callable[..., Node], made: Step, at: Rewriting, asked: str) -> int:
+    """Return the value of what `build`, which its read_by returned when `asked`, makes of the inputs of `made`."""
     with Graph().as_default_graph():
         specs = [at.specs[value] for value in made.inputs]
         inputs = [placeholder(spec.shape, dtype=spec.dtype) for spec in specs]
         node = build(*inputs)
         if not isinstance(node, Node):
-            raise KernelError(f"the function that its read_by returned gave {node!r}, not a node")
+            raise KernelError(f"its {asked} returned a function that gave {node!r}, not a node")
         lowered = lower([node], {})
     structure = lowered.structure
     if structure.keys or structure.variables:
-        raise KernelError("the function that its read_by returned draws random numbers or uses variables")
+        raise KernelError(f"its {asked} returned a function that draws random numbers or uses variables")
     read: dict[Node, int] = dict(zip(inputs, made.inputs, strict=True))
     fed = [*(read[node] for node in lowered.placeholders), *map(at.constant, lowered.constants)]
     numbers = dict(zip(structure.feeds, fed, strict=True))
