@@ -25,7 +25,9 @@ STRUCTURAL = (
     "determinism",
     "batch",
     "rows",
+    "combine",
     "compiled",
+    "rewrites",
     "stale",
     "recompute",
     "pickle",
@@ -62,6 +64,9 @@ class Scale(og.Elementwise, name="right.scale"):
 
     def compute(self, ins, outs):
         np.multiply(ins[0], self.factor, out=outs[0])
+
+    def flops(self, ins, outs):
+        return np.prod(outs[0].shape, dtype=np.int64)  # a whole number of NumPy's will do
 
     def vjp(self, ins, outs, cotangents):
         return (cotangents[0] * self.factor,)
@@ -118,6 +123,60 @@ class Dense(og.Op, name="right.dense"):
         yield og.Sample((rng.normal(size=(1, 3)), rng.normal(size=(3, 4))), id="row")
         yield og.Sample((rng.normal(size=(0, 3)), rng.normal(size=(3, 4))), id="empty")
         yield og.Sample((rng.normal(size=(2, 3)), rng.normal(size=(2, 4))), raises=og.ShapeError, id="inner sizes")
+
+
+class Total(og.Op, name="right.total"):
+    """Sum over `axes`: (…) -> (…)."""
+
+    combine = np.add
+    axes: tuple[int, ...] | None = None
+    keepdims: bool = False
+
+    def infer(self, ins):
+        (x,) = ins
+        og.check_floating(self, x.dtype)
+        axes = og.normalize_axes(self.axes, x.ndims)
+        return (x.with_shape(og.reduced_shape(x.shape, axes, self.keepdims)),)
+
+    def compute(self, ins, outs):
+        np.sum(ins[0], axis=self.axes, keepdims=self.keepdims, out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        (x,), (g,) = ins, cotangents
+        axes = () if self.keepdims else og.normalize_axes(self.axes, len(x.shape))
+        return (og.broadcast_like(og.expand_dims(g, axes), x),)
+
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(2, 3)),), id="all")
+        yield og.Sample((rng.normal(size=(4, 1, 3)),), {"axes": (-1, 0)}, id="two")
+        yield og.Sample((rng.normal(size=(0, 3)),), {"axes": (0,), "keepdims": True}, id="empty")
+        yield og.Sample((rng.normal(size=(2, 3)),), {"axes": (2,)}, raises=og.ArgumentError, id="out of range")
+
+
+class Sigmoid(og.Elementwise, name="right.sigmoid"):
+    """Squash each element: 1 / (1 + exp(-x))."""
+
+    def compute(self, ins, outs):
+        with np.errstate(all="ignore"):
+            np.divide(1.0, 1.0 + np.exp(-ins[0]), out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        return (cotangents[0] * og.apply(self, ins[0]) * og.apply(self, -ins[0]),)
+
+    def read_by(self, reader):
+        return (lambda x: -og.logaddexp(-x, 0.0)) if reader.name == "core.log" else None
+
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
+        # log(sigmoid(36)) has one digit, and log(sigmoid(-740)) few
+        yield og.Sample((np.array([[-800.0], [-740.0], [36.0], [30.0], [700.0]]),), id="far")
+        yield og.Sample((np.array([[36.0]]),), id="nearly one")
+        yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield og.Sample((np.ones(2) * 1j,), raises=og.DtypeError, id="complex")
+
+    refuses = "c"
 
 
 class Top(og.Op, name="right.top"):
@@ -213,7 +272,7 @@ class Noise(og.Op, name="right.noise"):
         yield og.Sample((key[:3], np.zeros((2, 3))), raises=og.ShapeError, id="no key")
 
 
-RIGHT = (Scale, Product, Dense, Top, Columns, Noise)
+RIGHT = (Scale, Product, Dense, Total, Sigmoid, Top, Columns, Noise)
 
 
 @pytest.mark.parametrize("op_class", RIGHT)
@@ -402,6 +461,30 @@ class KnowsNothing(Columns, name="wrong.knows_nothing"):
         return (super().infer(ins)[0].with_shape((ins[0].shape[0], None)),)
 
 
+@wrong("infer", "flops returns None for")
+class CountsNothing(Scale, name="wrong.counts_nothing"):
+    """Multiply each element by `factor`."""
+
+    def flops(self, ins, outs):
+        return None
+
+
+@wrong("infer", "flops returns -5 for")
+class CountsBackwards(Scale, name="wrong.counts_backwards"):
+    """Multiply each element by `factor`."""
+
+    def flops(self, ins, outs):
+        return -5
+
+
+@wrong("infer", "flops of wrong.counts_and_raises raises ZeroDivisionError")
+class CountsAndRaises(Scale, name="wrong.counts_and_raises"):
+    """Multiply each element by `factor`."""
+
+    def flops(self, ins, outs):
+        return 1 // 0
+
+
 @wrong("broadcast", "the gradient")
 class AveragesWhatBroadcast(Product, name="wrong.averages_what_broadcast"):
     """Multiply two arrays; shapes broadcast."""
@@ -502,6 +585,60 @@ class CentresColumns(Scale, name="wrong.centres_columns"):
 
     def by_rows(self, ins):
         return frozenset([0])
+
+
+@wrong("combine", "gives a value that")
+class Longest(Total, name="wrong.longest"):
+    """Take the root of the sum of squares over `axes`: (…) -> (…)."""
+
+    def compute(self, ins, outs):
+        np.sqrt(np.sum(np.square(ins[0]), axis=self.axes, keepdims=self.keepdims), out=outs[0])
+
+
+@wrong("combine", "which is for an op of one input and one output with the attributes axes and keepdims")
+class CombinesWithoutAxes(Dense, name="wrong.combines_without_axes"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    combine = np.add
+
+
+@wrong("combine", "which is no NumPy ufunc")
+class CombinesBySum(Total, name="wrong.combines_by_sum"):
+    """Sum over `axes`: (…) -> (…)."""
+
+    combine = np.sum
+
+
+@wrong("rewrites", "what read_by returns for core.exp() changes a value")
+class Nonsense(Scale, name="wrong.nonsense"):
+    """Multiply each element by `factor`."""
+
+    def read_by(self, reader):
+        return (lambda x: x * 17.0) if reader.name == "core.exp" else None
+
+
+@wrong("rewrites", "what read_by returns for wrong.doubled_thrice(factor=2.0) changes a value")
+class DoubledThrice(Scale, name="wrong.doubled_thrice"):
+    """Multiply each element by `factor`."""
+
+    def read_by(self, reader):
+        return (lambda x: x * (2.0 * self.factor * reader.factor)) if isinstance(reader, DoubledThrice) else None
+
+
+@wrong("rewrites", "its read_by, asked about exp, raised UnknownOpError: opgraph has no 'expp'")
+class Misspelt(Scale, name="wrong.misspelt"):
+    """Multiply each element by `factor`."""
+
+    def read_by(self, reader):
+        return (lambda x: og.expp(x)) if reader.name == "core.exp" else None
+
+
+@wrong("rewrites", "read_by of wrong.asks_wrongly raises AttributeError")
+class AsksWrongly(Scale, name="wrong.asks_wrongly"):
+    """Multiply each element by `factor`."""
+
+    def read_by(self, reader):
+        return reader.nane
 
 
 @wrong("purity", "compute writes to input 0")

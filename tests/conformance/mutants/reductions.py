@@ -176,3 +176,42 @@ class CumsumFlip(og.Op, name="mutants.cumsum_flip"):
         yield og.Sample((rng.normal(size=(2, 4, 1)),), {"axis": 1}, id="middle")
         yield og.Sample((rng.normal(size=(3, 0)),), {"axis": -1}, id="empty")
         yield og.Sample((rng.normal(size=(3, 2)),), {"axis": 2}, raises=og.ArgumentError, id="out of range")
+
+
+class LeastOfParts(og.Op, name="mutants.least_of_parts"):
+    """Take the least element over axes: (…) -> (…).
+
+    There, the least elements of several parts were added up.
+    """
+
+    caught_by = "combine"
+    source = "https://github.com/pola-rs/polars/issues/12847"
+    axes: tuple[int, ...] | None = None
+    keepdims: bool = False
+    combine = np.add
+    info = og.OpInfo(reference=lambda x, axes=None, keepdims=False: np.min(x, axis=axes, keepdims=keepdims))
+
+    def infer(self, ins):
+        expect(ins, "f*")
+        (x,) = ins
+        axes = og.normalize_axes(self.axes, x.ndims)
+        if any(x.shape[axis] == 0 for axis in axes):
+            raise og.ShapeError(f"{x.shape} has no least element over {self.axes}")
+        return (x.with_shape(og.reduced_shape(x.shape, axes, self.keepdims)),)
+
+    def compute(self, ins, outs):
+        np.min(ins[0], axis=self.axes, keepdims=self.keepdims, out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        (x,), (y,), (g,) = ins, outs, cotangents
+        axes = () if self.keepdims else og.normalize_axes(self.axes, len(x.shape))
+        y, g = (og.expand_dims(value, axes) for value in (y, g))
+        return (og.where(og.equal(x, y), og.broadcast_like(g, x), 0.0),)
+
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(2, 3)),), id="all")
+        yield og.Sample((rng.normal(size=(3, 1, 4)),), {"axes": (-1,), "keepdims": True}, id="last, kept")
+        yield og.Sample((rng.normal(size=(0, 3)),), {"axes": (1,)}, id="empty")
+        yield og.Sample((rng.normal(size=(2, 3)),), {"axes": (2,)}, raises=og.ArgumentError, id="out of range")
+        yield og.Sample((rng.normal(size=(0, 3)),), raises=og.ShapeError, id="of nothing")

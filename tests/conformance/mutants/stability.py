@@ -190,3 +190,31 @@ class PowerOfCount(Real, name="mutants.power_of_count"):
         yield og.Sample((np.array([[0], [2], [3], [0]]), rng.uniform(0.5, 2.0, (4, 1))), id="zero")
         yield og.Sample((np.zeros((0, 3), np.int64), np.zeros((1, 3))), id="empty")
         yield refused(2)
+
+
+class SquareUnderLog(Real, name="mutants.square_under_log"):
+    """Square each element: (…) -> (…).
+
+    There, the logarithm of a square was rewritten as twice the logarithm, which negative numbers have none of.
+    """
+
+    caught_by = "rewrites"
+    source = "https://github.com/EnzymeAD/Enzyme-JAX/pull/2576"
+    inplace = True
+    info = og.OpInfo(reference=np.square)
+
+    def compute(self, ins, outs):
+        np.square(ins[0], out=outs[0])
+
+    def vjp(self, ins, outs, cotangents):
+        return (2.0 * cotangents[0] * ins[0],)
+
+    def read_by(self, reader):
+        return (lambda x: 2.0 * og.log(x)) if reader.name == "core.log" else None
+
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(2, 3)),), id="matrix")
+        yield og.Sample((rng.normal(size=(4, 1)),), id="column")
+        yield og.Sample((np.zeros((0, 3)),), id="empty")
+        yield refused()

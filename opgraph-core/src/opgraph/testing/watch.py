@@ -13,7 +13,21 @@ from typing import IO
 import opgraph as og
 from opgraph.errors import raised
 
-METHODS = ("infer", "compute", "vjp", "samples", "view", "scratch", "shape_only", "dtypes")
+METHODS = (
+    "infer",
+    "compute",
+    "vjp",
+    "samples",
+    "view",
+    "scratch",
+    "shape_only",
+    "dtypes",
+    "bind",
+    "read_by",
+    "batch",
+    "by_rows",
+    "flops",
+)
 LONGEST = 100  # characters of printed text that are shown
 
 

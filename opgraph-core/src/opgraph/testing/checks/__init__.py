@@ -4,6 +4,7 @@ from opgraph.testing.check import Check
 from opgraph.testing.checks.adjoint import Adjoint
 from opgraph.testing.checks.batch import Batch
 from opgraph.testing.checks.broadcast import Broadcast
+from opgraph.testing.checks.combine import Combine
 from opgraph.testing.checks.compiled import Compiled
 from opgraph.testing.checks.complex import Complex
 from opgraph.testing.checks.cotangent_linear import CotangentLinear
@@ -21,6 +22,7 @@ from opgraph.testing.checks.purity import Purity
 from opgraph.testing.checks.recompute import Recompute
 from opgraph.testing.checks.reference import Reference
 from opgraph.testing.checks.registered import Registered
+from opgraph.testing.checks.rewrites import Rewrites
 from opgraph.testing.checks.rows import Rows
 from opgraph.testing.checks.samples import Samples
 from opgraph.testing.checks.save_load import SaveLoad
@@ -42,7 +44,9 @@ OWN: tuple[type[Check], ...] = (
     Determinism,
     Batch,
     Rows,
+    Combine,
     Compiled,
+    Rewrites,
     Stale,
     Recompute,
     Pickle,
