@@ -66,7 +66,7 @@ class Scale(og.Elementwise, name="right.scale"):
         np.multiply(ins[0], self.factor, out=outs[0])
 
     def flops(self, ins, outs):
-        return np.prod(outs[0].shape, dtype=np.int64)  # a whole number of NumPy's will do
+        return 2 * ins[0].shape.size
 
     def vjp(self, ins, outs, cotangents):
         return (cotangents[0] * self.factor,)
@@ -467,6 +467,14 @@ class CountsNothing(Scale, name="wrong.counts_nothing"):
 
     def flops(self, ins, outs):
         return None
+
+
+@wrong("infer", "flops returns np.int64(6) for")
+class CountsInNumPy(Scale, name="wrong.counts_in_numpy"):
+    """Multiply each element by `factor`."""
+
+    def flops(self, ins, outs):
+        return np.prod(outs[0].shape, dtype=np.int64)
 
 
 @wrong("infer", "flops returns -5 for")

@@ -17,7 +17,10 @@ from opgraph.testing.variations import (
 
 
 class Infer(Check):
-    """What infer says of unknown sizes agrees with what it says, and compute fills, once they are known."""
+    """What infer says of unknown sizes agrees with what it says, and compute fills, once they are known.
+
+    So do `scratch`, `shape_only` and `flops` say what they may.
+    """
 
     name = "infer"
 
@@ -28,6 +31,7 @@ class Infer(Check):
             if None in spec.shape:
                 raise Failed(f"infer gives {spec} although every size is known: {_shown(shapes)}")
         _check_scratch(case, known)
+        _check_flops(case, known)
         _check_unread(case)
         for dims in subsets_of_dimensions(shapes):
             unknown = with_sizes(shapes, dict.fromkeys(dims))
@@ -91,6 +95,12 @@ def _check_scratch(case: Case, outs: og.Specs) -> None:
         raise Failed(f"scratch returns {list(wanted)}, not known in full although all that goes in is")
     if wanted != case.op.scratch(ins, outs):
         raise Failed("scratch, asked twice, says different things; it must not keep state")
+
+
+def _check_flops(case: Case, outs: og.Specs) -> None:
+    flops: Any = case.op.flops(tuple(og.Spec(og.Shape(x.shape), x.dtype) for x in case.inputs), outs)
+    if not isinstance(flops, int) or flops < 0:
+        raise Failed(f"flops returns {flops!r} for {_shown(shapes_of(case.inputs))}, not an int from 0")
 
 
 def _check_unread(case: Case) -> None:
