@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import opgraph as og
-from opgraph.testing.command import promises
+from opgraph.testing.check import all_checks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,8 +49,8 @@ def list_ops(app):
 def list_checks(app):
     """Write the page that lists what the conformance kit checks, from what the checks say of themselves."""
     lines = ["# All checks", "", "What `opgraph check` holds every op to, one after the other."]
-    for name, promise in promises():
-        lines += ["", f"`{name}`", f": {promise}"]
+    for check in all_checks():
+        lines += ["", f"`{check.name}`", f": {check.promise()}"]
     (ROOT / "docs/reference/checks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -171,6 +171,62 @@ def test_checks_are_listed_with_what_they_promise(capsys):
     assert documented == re.findall(r"^(\w+) ", out, re.M)
 
 
+@pytest.fixture
+def brings_checks(tmp_path, monkeypatch):
+    """Have a package installed that brings checks: one that cannot be imported, one that is none, and a right one."""
+    (tmp_path / "bad_checks.py").write_text(
+        "from opgraph.testing import Check\n"
+        'class Sane(Check):\n    """Nothing."""\n    name = \'sane\'\n'
+        "    def on_op(self, op_class, seed): pass\n"
+        "class Needs(Check):\n    name = 'needs'\n    def __init__(self, what): pass\n"
+    )
+    metadata = tmp_path / "bad_checks-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-checks\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[opgraph.checks.v1]\ngone = no_such_module:C\nnone = bad_checks:Check.on_op\nother = bad_checks:Sane\n"
+        "sane = bad_checks:Sane\nneeds = bad_checks:Needs\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    og.registry.refresh()
+    yield
+    monkeypatch.undo()
+    og.registry.refresh()
+
+
+@pytest.mark.usefixtures("brings_checks")
+def test_a_broken_check_fails_alone(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checks = ["infer", "sane", "gone", "none", "other", "needs"]
+    only = [word for name in checks for word in ("--only", name)]
+    assert main(["check", "core.tanh", "core.sinh", *only, "--json", "report.json"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("this check is broken, whatever the op: bad-checks 1.0 (gone = no_such_module:C) cannot be") == 1
+    assert "the same in: core.sinh: gone" in out
+    assert "set OPGRAPH_BLOCK=gone" in out
+    assert "none = bad_checks:Check.on_op) is no Check class" in out
+    assert "other = bad_checks:Sane) is registered under that name, but calls itself 'sane'" in out
+    assert "needs = bad_checks:Needs) cannot be made: TypeError: " in out
+    report = Report.from_json(Path("report.json").read_text(encoding="utf-8"))
+    assert {result.check for result in report.results if result.ok} == {"infer", "sane"}
+    assert {result.check for result in report.failures} == {"gone", "none", "other", "needs"}
+
+
+@pytest.mark.usefixtures("brings_checks")
+def test_a_broken_check_keeps_nobody_from_the_others(capsys, monkeypatch):
+    assert main(["check", "core.tanh", "--only", "infer"]) == 0
+    assert main(["check", "--list-checks"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^gone +BROKEN: .*no_such_module", out, re.MULTILINE)
+    assert re.search(r"^sane +Nothing\.$", out, re.MULTILINE)
+    monkeypatch.setenv("OPGRAPH_BLOCK", "gone")
+    assert main(["check", "--list-checks"]) == 0
+    assert not re.search("^gone", capsys.readouterr().out, re.MULTILINE)
+    monkeypatch.setenv("OPGRAPH_BLOCK", "bad-checks")
+    assert main(["check", "--list-checks"]) == 0
+    assert "BROKEN" not in capsys.readouterr().out
+
+
 def test_thorough_finds_what_no_sample_shows(installed, capsys):
     installed('''
     class Clipped(og.Elementwise, name="hostile.clipped"):

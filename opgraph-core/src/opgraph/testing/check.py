@@ -1,10 +1,13 @@
 """Checks, by name: each holds ops to one promise."""
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from typing import ClassVar, TypeVar
 
 import opgraph as og
-from opgraph.testing.case import Case
+from opgraph.errors import raised
+from opgraph.testing.case import Case, Failed
 
 CHECKS_GROUP = "opgraph.checks.v1"
 
@@ -32,6 +35,10 @@ class Check:
     def on_case(self, case: Case) -> str | None:
         """Check one valid sample."""
         return NOTHING
+
+    def promise(self) -> str:
+        """Return what the check holds ops to: the first lines of its docstring."""
+        return (inspect.getdoc(type(self)) or "").partition("\n\n")[0].replace("\n", " ")
 
     @classmethod
     def looks_at_ops(cls) -> bool:
@@ -61,8 +68,60 @@ def all_checks() -> Iterator[Check]:
     """Yield every check: those of the kit, those of installed packages, and those registered here."""
     from opgraph.testing import checks  # not at the top: they import this module
 
-    known = {check.name: check for check in checks.OWN}
+    known: dict[str, Callable[[], Check]] = {own.name: own for own in checks.OWN}
+    known.update(_installed())
+    known.update(_registered)
+    for make in known.values():
+        yield make()
+
+
+def _installed() -> dict[str, Callable[[], Check]]:
+    """Return the checks of installed packages that are not blocked."""
+    found: dict[str, Callable[[], Check]] = {}
     for name, entries in og.registry.installed(CHECKS_GROUP).items():
-        known[name] = og.registry.load(name, entries)
-    for check in {**known, **_registered}.values():
-        yield check()
+        unblocked = tuple(entry for entry in entries if not og.registry.is_blocked(entry))
+        if unblocked:
+            found[name] = functools.partial(_made, name, unblocked)
+    return found
+
+
+@functools.cache  # what cannot be imported may take its time to say so
+def _made(name: str, entries: tuple[og.registry.Entry, ...]) -> Check:
+    """Return the check that `entries` announce, or one that always fails and says what is wrong with it."""
+    try:
+        check = og.registry.load(name, list(entries))
+        if not (isinstance(check, type) and issubclass(check, Check)):
+            raise og.OpLoadError(f"{entries[0]} is no Check class")
+        if check.name != name:
+            raise og.OpLoadError(f"{entries[0]} is registered under that name, but calls itself {check.name!r}")
+        return check()
+    except og.OpLoadError as error:
+        return Broken(name, error.detail)
+    except Exception as error:  # it may raise anything while it is made
+        return Broken(name, f"{entries[0]} cannot be made: {raised(error)}")
+
+
+class Broken(Check):
+    """A check of an installed package that cannot be made: it fails for every op, and the others are made.
+
+    Parameters
+    ----------
+    name
+        Under which it is installed.
+    why
+        What is wrong with it.
+    """
+
+    searchable = False
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name = name  # type: ignore[misc]  # of others, the class says it
+        self.why = f"this check is broken, whatever the op: {why}; mend or uninstall it, or set OPGRAPH_BLOCK={name}"
+
+    def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
+        """Fail."""
+        raise Failed(self.why, broken=self.name)
+
+    def promise(self) -> str:
+        """Return what is wrong."""
+        return f"BROKEN: {self.why}"

@@ -1,7 +1,6 @@
 """``opgraph check``."""
 
 import argparse
-import inspect
 import sys
 import textwrap
 import time
@@ -101,16 +100,9 @@ def _ops_of(name: str) -> list[str]:
     return found
 
 
-def promises() -> Iterator[tuple[str, str]]:
-    """Yield the name of each check and what it promises."""
-    for check in all_checks():
-        doc = inspect.getdoc(type(check)) or ""
-        yield check.name, doc.partition("\n\n")[0].replace("\n", " ")
-
-
 def _promises() -> Iterator[str]:
-    for name, promise in promises():
-        yield textwrap.fill(f"{name:18} {promise}", 110, subsequent_indent=" " * 19)
+    for check in all_checks():
+        yield textwrap.fill(f"{check.name:18} {check.promise()}", 110, subsequent_indent=" " * 19)
 
 
 class _Progress:

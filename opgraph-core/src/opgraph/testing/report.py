@@ -38,7 +38,7 @@ class Result:
     data
         The same for machines, where available: the worst ``index``; the values ``analytic``, ``numeric``, ``error``
         or ``found``, ``expected`` there; the one-sided derivatives ``left`` and ``right``; the ``pattern``; the
-        ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the ``seed``; the command that
+        ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the check that is ``broken``; the ``seed``; the command that
         ``reproduce``\\ s it.
     seconds
         How long it took.
@@ -132,15 +132,16 @@ class Report:
 def alike(failures: Sequence[Result], most: int = 4) -> list[str]:
     """Return the text of each failure; what an op does wrong in the same words elsewhere is only counted.
 
-    Where an op prints, it is the same wherever it is the same method that does.
+    Where an op prints, it is the same wherever it is the same method that does; a broken check is so for all ops.
     """
     groups: dict[tuple[str, str, str], list[Result]] = {}
     for result in failures:
         what = str(result.data.get("printed", result.detail))
-        groups.setdefault((result.op, result.status, what), []).append(result)
+        op = "" if "broken" in result.data else result.op
+        groups.setdefault((op, result.status, what), []).append(result)
     texts = []
     for first, *others in groups.values():
-        places = [place(result) for result in others[:most]]
+        places = [place(r) if r.op == first.op else f"{r.op}: {place(r)}" for r in others[:most]]
         if len(others) > most:
             places.append(f"{len(others) - most} more")
         texts.append(str(first) + (f"\n  the same in: {', '.join(places)}" if places else ""))
