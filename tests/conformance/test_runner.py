@@ -376,6 +376,38 @@ def test_alike_failures_are_told_once():
     assert text.endswith("1 op: 9 fail, 1 inconclusive in 0.0 s of checking")
 
 
+def test_what_a_kernel_that_is_not_deterministic_brings_with_it_is_told_after_it(make_op):
+    def compute(self, ins, outs):
+        np.multiply(ins[0], np.random.default_rng().random(), out=outs[0])
+
+    report = check_op(make_op(compute=compute), checks=["layout", "purity", "determinism", "vjp_full"])
+    text = str(report)
+    assert text.startswith("FAIL: hostile.op: determinism on 'matrix'")
+    assert "also fail, probably of the same cause: vjp_full, layout, purity (4)" in text
+    assert text.count("FAIL: ") + text.count("INCONCLUSIVE: ") == 2, text  # the values differ
+    assert {failure.check for failure in report.failures} == {"layout", "purity", "determinism", "vjp_full"}
+
+
+def test_what_a_wrong_gradient_brings_with_it_is_told_after_it(make_op):
+    def vjp(self, ins, outs, cotangents):
+        return (3 * cotangents[0] * ins[0],)
+
+    text = str(check_op(make_op(vjp=vjp), checks=["jvp", "second_order", "vjp_full", "stale", "cotangent_linear"]))
+    assert text.startswith("FAIL: hostile.op: vjp_full on 'matrix'")
+    assert "FAIL: hostile.op: jvp" not in text
+    assert "also fail, probably of the same cause: jvp (1)" in text
+
+
+def test_a_gradient_of_which_nothing_is_sure_hides_no_failure():
+    rough, wrong = Result("a.b", "vjp_full", "0", "inconclusive", "rough"), Result("a.b", "jvp", "0", "fail", "wrong")
+    assert "FAIL: a.b: jvp on '0'" in str(Report([wrong, rough]))
+    other = Result("a.b", "jvp", "1", "fail", "on another sample")
+    sure = Result("a.b", "vjp_full", "0", "fail", "sure")
+    text = str(Report([other, wrong, sure]))
+    assert text.startswith("FAIL: a.b: vjp_full on '0'\n  sure\n  also fail, probably of the same cause: jvp (1)\n\n")
+    assert "FAIL: a.b: jvp on '1'" in text
+
+
 def test_a_report_of_nothing_is_not_ok():
     assert not Report([]).ok
     assert not Report([Result("a.b", "c", "", "not applicable")]).ok

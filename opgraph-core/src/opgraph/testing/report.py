@@ -21,6 +21,17 @@ _SHOWN = {
     "smallest": "smallest input found",
     "reproduce": "reproduce with",
 }
+# what is told first: where it fails, others do in its wake
+_ROOTS = ("load", "samples", "determinism", "infer", "reference", "vjp_full", "vjp_probe")
+_OF_DERIVATIVES = ("second_order", "jvp", "adjoint", "cotangent_linear", "exact_int", "complex", "stale")
+_WAKES = {
+    "determinism": (
+        *("reference", "broadcast", "layout", "purity", "batch", "rows", "combine", "compiled", "rewrites"),
+        *("recompute", "save_load", "vjp_full", "vjp_probe", "precision", *_OF_DERIVATIVES),
+    ),
+    "vjp_full": _OF_DERIVATIVES,
+    "vjp_probe": _OF_DERIVATIVES,
+}
 
 
 @dataclass(frozen=True)
@@ -38,8 +49,8 @@ class Result:
     data
         The same for machines, where available: the worst ``index``; the values ``analytic``, ``numeric``, ``error``
         or ``found``, ``expected`` there; the one-sided derivatives ``left`` and ``right``; the ``pattern``; the
-        ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the check that is ``broken``; the ``seed``; the command that
-        ``reproduce``\\ s it.
+        ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the check that is ``broken``; the
+        ``seed``; the command that ``reproduce``\\ s it.
     seconds
         How long it took.
     """
@@ -130,22 +141,58 @@ class Report:
 
 
 def alike(failures: Sequence[Result], most: int = 4) -> list[str]:
-    """Return the text of each failure; what an op does wrong in the same words elsewhere is only counted.
+    """Return the text of each failure, causes first; what an op does wrong in the same words elsewhere is only counted.
 
-    Where an op prints, it is the same wherever it is the same method that does; a broken check is so for all ops.
+    Where an op prints, it is the same wherever it is the same method that does; a broken check is so for all ops. Of
+    what fails where something more basic does, on the same sample or as a whole, only the names of the checks are told.
     """
+    told, wakes = _causes(failures)
     groups: dict[tuple[str, str, str], list[Result]] = {}
-    for result in failures:
+    for result in told:
         what = str(result.data.get("printed", result.detail))
         op = "" if "broken" in result.data else result.op
         groups.setdefault((op, result.status, what), []).append(result)
     texts = []
-    for first, *others in groups.values():
+    for group in groups.values():
+        first, *others = group
+        text = str(first)
         places = [place(r) if r.op == first.op else f"{r.op}: {place(r)}" for r in others[:most]]
         if len(others) > most:
             places.append(f"{len(others) - most} more")
-        texts.append(str(first) + (f"\n  the same in: {', '.join(places)}" if places else ""))
+        if places:
+            text += f"\n  the same in: {', '.join(places)}"
+        wake = [follower for result in group for follower in wakes.get(id(result), ())]
+        if wake:
+            names = ", ".join(dict.fromkeys(follower.check for follower in wake))
+            text += f"\n  also fail, probably of the same cause: {names} ({len(wake)})"
+        texts.append(text)
     return texts
+
+
+def _causes(failures: Sequence[Result]) -> tuple[list[Result], dict[int, list[Result]]]:
+    """Return the failures to tell of, for each op the basic ones first, and those in the wake of each, by its id."""
+    rank = {check: n for n, check in enumerate(_ROOTS)}
+    ops = {op: n for n, op in enumerate(dict.fromkeys(result.op for result in failures))}
+    told: list[Result] = []
+    wakes: dict[int, list[Result]] = {}
+    basic: dict[str, list[Result]] = {}
+    for result in sorted(failures, key=lambda r: (ops[r.op], rank.get(r.check, len(rank)))):
+        known = basic.setdefault(result.op, [])
+        causes = [
+            b
+            for b in known
+            if result.check in _WAKES[b.check]
+            and result.sample in (b.sample, "")
+            # what is merely too rough to tell is no cause of what is wrong for sure
+            and b.status in ("fail", result.status)
+        ]
+        if causes and "printed" not in result.data:
+            wakes.setdefault(id(causes[0]), []).append(result)
+            continue
+        told.append(result)
+        if result.check in _WAKES:
+            known.append(result)
+    return told, wakes
 
 
 def _plain(value: Any) -> Any:
