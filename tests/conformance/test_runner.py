@@ -84,6 +84,26 @@ def test_an_op_that_ends_its_process_is_told_by_method_and_the_other_checks_go_o
     assert report.results[0].ok
 
 
+def test_an_op_s_own_line_is_named_where_a_library_raises_or_crashes(make_op):
+    def misspelt(self, ins, outs):
+        np.exq(ins[0], out=outs[0])
+
+    def helped(self, ins, outs):
+        raise_for(ins[0])
+
+    def raise_for(x):
+        np.reshape(x, (7, 7, 7))
+
+    def segfault(self, ins, outs):
+        ctypes.string_at(0)
+
+    segfault.__code__ = segfault.__code__.replace(co_name="compute")  # what a dump shows is the function's own name
+    for compute, function in ((misspelt, misspelt), (helped, raise_for), (segfault, segfault)):
+        report = check_op(make_op(compute=compute), checks=["reference", "infer", "vjp_full"])
+        line = function.__code__.co_firstlineno + 1
+        assert f", at {__file__}:{line}" in details(report)["one"]
+
+
 def test_an_op_that_always_ends_its_process_is_given_up(make_op):
     samples = [og.Sample((np.ones(n),)) for n in range(1, 9)]
     report = check_op(make_op(compute=lambda *_: os._exit(0)), samples=samples, checks=["vjp_full"])

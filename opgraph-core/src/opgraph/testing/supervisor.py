@@ -200,7 +200,7 @@ class Worker:
             how = f"crashed the process: {signal.strsignal(-code)}" + (" (out of memory?)" if code == -9 else "")
         else:
             how = f"ended the process with exit code {code}"
-        return f"{method or 'it'} {how}" + (f", at {where}" if where else "")
+        return f"{method or 'it'} {how}{where}"
 
 
 def _read(answers: IO[bytes], lines: "queue.Queue[bytes]") -> None:
