@@ -254,6 +254,33 @@ def test_what_is_given_as_samples_and_is_none_is_refused(make_op, samples):
         check_op(make_op(), samples=samples)
 
 
+def beta_samples(cls, rng):
+    yield og.Sample((rng.normal(size=(2, 3)),), id="right")
+    yield og.Sample((rng.normal(size=(1, 3)),), {"factr": 2.0}, id="wrong")
+
+
+@pytest.mark.parametrize("checks", [None, ["vjp_full", "pickle", "determinism"]])
+def test_a_sample_of_an_attribute_that_the_op_has_not_is_told_once(make_op, checks):
+    methods = {"__annotations__": {"factor": float}, "factor": 1.0, "samples": classmethod(beta_samples)}
+    report = check_op(make_op(**methods), checks=checks)
+    text = str(report)
+    assert text.count("sample 'wrong': hostile.op has no attribute 'factr'; did you mean 'factor'?") == 1
+    assert "the check raises" not in text
+    assert any(result.ok and result.sample == "right" for result in report.results)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"zero_gradient": (5,)}, "OpInfo.zero_gradient names input 5; the samples have inputs 0 to 0 at most"),
+        ({"multilinear": (0, 1)}, "OpInfo.multilinear names input 1"),
+    ],
+)
+def test_what_is_declared_of_inputs_that_are_not_there_is_told(make_op, fields, says):
+    report = check_op(make_op(info=og.OpInfo(**fields)), checks=["samples"])
+    assert says in details(report, "samples")[""]
+
+
 def test_samples_that_differ_between_processes_are_told(make_op):
     @classmethod
     def samples(cls, rng):

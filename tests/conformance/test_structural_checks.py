@@ -1090,6 +1090,13 @@ class Few(Scale, name="wrong.few"):
 wrong("samples", "at least 3 are needed")(Few)
 
 
+@wrong("samples", "OpInfo.domain has 1 intervals; the samples have up to 2 inputs")
+class HalfADomain(Product, name="wrong.half_a_domain"):
+    """Multiply two arrays; shapes broadcast."""
+
+    info = og.OpInfo(domain=[(-9.0, 9.0)])
+
+
 @wrong("samples", "yields no sample")
 class Sampleless(Scale, name="wrong.sampleless"):
     """Multiply each element by `factor`."""

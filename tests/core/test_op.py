@@ -292,3 +292,56 @@ def test_an_attribute_without_an_annotation_is_told_from_a_mistyped_one(call):
         call(Scale, og.placeholder(()))
     assert "test_op.py" in str(caught.value)
     assert Scale() == Scale()
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"tie_policy": "fist"}, "tie_policy='fist' is not 'first', 'split' or None; did you mean 'first'?"),
+        ({"domain": (2, 1)}, r"domain=\(2, 1\) is not an interval \(low, high\), or one for each input"),
+        ({"domain": 3}, "domain=3 is not an interval"),
+        ({"domain": ((0, 1), 2)}, "is not an interval"),
+        ({"domain": (0, math.nan)}, "is not an interval"),
+        ({"domain": (0, 1, 2)}, "is not an interval"),
+        ({"kinks": 0.0}, r"kinks=0.0 is not a tuple of numbers: kinks=\(0.0,\)"),
+        ({"multilinear": 0}, r"multilinear=0 is not a tuple of inputs' numbers, from 0: multilinear=\(0,\)"),
+        ({"zero_gradient": (-1,)}, r"zero_gradient=\(-1,\) is not a tuple of inputs' numbers, from 0$"),
+        ({"nan_gradient": 1}, "nan_gradient=1 is not True or False"),
+        ({"reference": 3}, "reference=3 is not a function of arrays"),
+        ({"expected_failures": ("vjp_full",)}, "is not a mapping from checks to reasons: {'vjp_full': 'why'}"),
+        ({"expected_failures": {"vjp_full": None}}, "is not a mapping from checks to reasons"),
+    ],
+)
+def test_what_an_op_declares_wrongly_is_refused_with_the_field(fields, says):
+    with pytest.raises(og.ArgumentError, match=f"OpInfo: .*{says}"):
+        og.OpInfo(**fields)
+
+
+def test_what_an_op_may_declare_is_taken():
+    both = [(0.0, np.inf), (-1, np.float64(1))]
+    og.OpInfo(np.sum, both, (0, np.float64(1.0)), [0, 1], "split", (1,), True, {"vjp_full": "on purpose"})
+    assert og.OpInfo(domain=(0, 1)) == og.OpInfo(domain=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields", "says"),
+    [
+        ((np.ones((4, 1)),), {}, r"inputs is an array of shape \(4, 1\), not a tuple of inputs; of one, write og.Samp"),
+        ((np.float64(2.0),), {}, r"inputs is np.float64\(2.0\), not a tuple of inputs"),
+        ((2.0, {}), {}, "inputs is 2.0, not a tuple of inputs"),
+        (("ab",), {}, "inputs is 'ab', not a tuple of inputs"),
+        (((1,), "axis"), {}, "attrs is 'axis', not a mapping"),
+        (((1,),), {"raises": "ShapeError"}, "raises is 'ShapeError', not a class of exceptions"),
+        (((1,),), {"id": 3}, "id is 3, not a text"),
+    ],
+)
+def test_a_sample_that_is_none_is_refused(arguments, fields, says):
+    with pytest.raises(og.ArgumentError, match=f"Sample: {says}"):
+        og.Sample(*arguments, **fields)
+
+
+def test_a_declaration_names_the_field_that_was_meant():
+    with pytest.raises(og.ArgumentError, match="OpInfo has no field 'kink'; did you mean 'kinks'?"):
+        og.OpInfo(kink=0)
+    with pytest.raises(og.ArgumentError, match="Sample has no field 'attr'; did you mean 'attrs'?"):
+        og.Sample((1,), attr={})

@@ -3,7 +3,7 @@
 import contextlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import opgraph as og
+from opgraph.errors import did_you_mean, raised
 
 EXACT = (np.dtype(np.float64), np.dtype(np.complex128))
 _T = TypeVar("_T")
@@ -32,6 +33,10 @@ class Inconclusive(Failed):
     """A question that could not be answered; it counts as a failure."""
 
     verdict = "inconclusive"
+
+
+class Unsampled(Failed):
+    """The op's samples cannot be had. The check `samples` fails by it, and others have nothing to check."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class Case:
 
     @classmethod
     def of(cls, op_class: type[og.Op], sample: og.Sample, name: str, seed: int = 0) -> "Case":
-        """Return the case of a valid sample."""
-        op = op_class(**sample.attrs)
+        """Return the case of a valid sample; raise `Unsampled` where the op takes no such attributes."""
+        op = _with_attributes(op_class, sample.attrs, name)
         return cls(op, tuple(frozen(np.array(x)) for x in sample.inputs), name, seed, dict(sample.attrs))
 
     def with_inputs(self, inputs: Sequence[NDArray[Any]]) -> "Case":
@@ -151,6 +156,18 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.op!r} on {', '.join(f'{x.shape} {x.dtype}' for x in self.inputs)}"
+
+
+def _with_attributes(op_class: type[og.Op], attrs: Mapping[str, Any], name: str) -> og.Op:
+    try:
+        return op_class(**attrs)
+    except Exception as error:  # an op may raise anything
+        known = [field.name for field in fields(op_class)]  # type: ignore[arg-type]  # subclasses are dataclasses
+        what = error.detail if isinstance(error, og.OpgraphError) else raised(error)
+        for given in attrs:
+            if given not in known and not isinstance(error, og.OpgraphError):
+                what = f"{op_class.name} has no attribute {given!r}{did_you_mean(given, known)}"
+        raise Unsampled(f"sample {name!r}: {what}") from error
 
 
 def inferred(op: og.Op, ins: Sequence[NDArray[Any]]) -> tuple[og.Spec, ...]:

@@ -8,13 +8,9 @@ import numpy as np
 
 import opgraph as og
 from opgraph.testing import watch
-from opgraph.testing.case import Failed
+from opgraph.testing.case import Unsampled
 
 MOST = 1000  # samples; a generator that never ends must
-
-
-class Unsampled(Failed):
-    """The op's samples cannot be had. The check `samples` fails by it, and others have nothing to check."""
 
 
 def declared_samples(op_class: type[og.Op], seed: int = 0) -> list[og.Sample]:

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import opgraph as og
 from opgraph.errors import did_you_mean
 from opgraph.testing.bench import Bench, Settings
+from opgraph.testing.case import Unsampled
 from opgraph.testing.channel import has_fork
 from opgraph.testing.check import all_checks
-from opgraph.testing.declared import Unsampled, listed
+from opgraph.testing.declared import listed
 from opgraph.testing.report import Report, Result
 from opgraph.testing.supervisor import DEFAULT_TIME_LIMIT, LocalOp, checked
 

@@ -34,7 +34,7 @@ class Pickle(Check):
 
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
         samples = [s for s in declared_samples(op_class, seed) if s.raises is None]
-        ops = [op for sample in samples for op in _neighbours(op_class(**sample.attrs))]
+        ops = [op for sample in samples for op in _neighbours(Case.of(op_class, sample, sample.id).op)]
         for a, b in itertools.combinations_with_replacement(ops, 2):
             alike = attribute_bits(a) == attribute_bits(b)
             if (a == b) != alike:

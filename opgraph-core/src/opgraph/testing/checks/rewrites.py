@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import opgraph as og
-from opgraph.testing.case import Case, Failed
+from opgraph.testing.case import Case, Failed, Unsampled
 from opgraph.testing.check import NOTHING, Check
-from opgraph.testing.declared import Unsampled, declared_samples
+from opgraph.testing.declared import declared_samples
 from opgraph.testing.programs import Function, signed
 
 Array: TypeAlias = NDArray[Any]

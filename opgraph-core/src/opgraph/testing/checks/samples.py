@@ -23,6 +23,7 @@ class Samples(Check):
     def on_op(self, op_class: type[og.Op], seed: int) -> str | None:
         samples = _listed(op_class, seed)
         cases = [Case.of(op_class, s, s.id or str(n), seed) for n, s in enumerate(samples) if s.raises is None]
+        _check_declared(op_class.info, max((len(case.inputs) for case in cases), default=0))
         if len(cases) < LEAST:
             raise Failed(f"yields {len(cases)} valid samples; at least {LEAST} are needed")
         if not any(x.size == 0 for case in cases for x in case.inputs) and any(_takes(case, 0) for case in cases):
@@ -61,6 +62,17 @@ def _listed(op_class: type[og.Op], seed: int) -> list[og.Sample]:
     if _bytes(listed) != _bytes(again):
         raise Failed("yields other samples for the same rng; draw from the rng that is passed in")
     return listed
+
+
+def _check_declared(info: og.OpInfo | None, n: int) -> None:
+    """Raise where what is declared of inputs, by their numbers, is not of one of `n`."""
+    if info is None or not n:
+        return
+    for name, numbers in (("multilinear", info.multilinear), ("zero_gradient", info.zero_gradient)):
+        if any(i >= n for i in numbers):
+            raise Failed(f"OpInfo.{name} names input {max(numbers)}; the samples have inputs 0 to {n - 1} at most")
+    if info.domain is not None and not isinstance(info.domain[0], int | float) and len(info.domain) < n:
+        raise Failed(f"OpInfo.domain has {len(info.domain)} intervals; the samples have up to {n} inputs")
 
 
 def _bytes(samples: list[og.Sample]) -> list[list[bytes]]:
