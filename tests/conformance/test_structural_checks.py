@@ -595,6 +595,58 @@ class CentresColumns(Scale, name="wrong.centres_columns"):
         return frozenset([0])
 
 
+@wrong("rows", "by_rows returns 0, not a frozenset of some of the numbers of 2 inputs, or None")
+class RowsByNumber(Dense, name="wrong.rows_by_number"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def by_rows(self, ins):
+        return 0
+
+
+@wrong("rows", "by_rows returns frozenset({1}), but these inputs and the outputs have no first dimension in common")
+class RowsOfTheMatrix(Dense, name="wrong.rows_of_the_matrix"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def by_rows(self, ins):
+        return frozenset({1})
+
+
+@wrong("rows", "by_rows of wrong.rows_that_raise raises IndexError")
+class RowsThatRaise(Dense, name="wrong.rows_that_raise"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def by_rows(self, ins):
+        return ins[2]
+
+
+@wrong("rows", "of rows 0 to 1, infer of wrong.rows_of_both raises ShapeError")
+class RowsOfBoth(Dense, name="wrong.rows_of_both"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def by_rows(self, ins):
+        return frozenset({0, 1})
+
+    @classmethod
+    def samples(cls, rng):
+        yield og.Sample((rng.normal(size=(3, 3)), rng.normal(size=(3, 4))), id="square")
+
+
+@wrong("batch", "batch returns True for stacks of the inputs (0,), not an op or None")
+class BatchesByYes(Dense, name="wrong.batches_by_yes"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def batch(self, ins, batched):
+        return True
+
+
+@wrong("batch", "of stacks of input 0, infer of wrong.batches_as_it_is raises ShapeError")
+class BatchesAsItIs(Dense, name="wrong.batches_as_it_is"):
+    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
+
+    def batch(self, ins, batched):
+        return self
+
+
 @wrong("combine", "gives a value that")
 class Longest(Total, name="wrong.longest"):
     """Take the root of the sum of squares over `axes`: (…) -> (…)."""

@@ -1,12 +1,14 @@
 """What an op makes of stacks."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
 import opgraph as og
+from opgraph.testing import watch
 from opgraph.testing.agreement import expect_same
-from opgraph.testing.case import Case
+from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import NOTHING, Check
 from opgraph.testing.variations import reshuffled
 
@@ -29,7 +31,9 @@ class Batch(Check):
         reason: str | None = NOTHING
         for size in range(1, n + 1):
             for which in itertools.combinations(range(n), size):
-                larger = case.op.batch(specs, frozenset(which))
+                larger: Any = case.op.batch(specs, frozenset(which))
+                if not isinstance(larger, og.Op | None):
+                    raise Failed(f"batch returns {larger!r} for stacks of the inputs {which}, not an op or None")
                 if larger is not None:
                     _compare(case, larger, which, [case.inputs, other, other])
                     reason = None
@@ -41,6 +45,9 @@ def _compare(case: Case, larger: og.Op, which: tuple[int, ...], entries: list[tu
     given = [[entry[i] if i in which else x for i, x in enumerate(case.inputs)] for entry in entries]
     expected = [np.stack(values) for values in zip(*map(case.compute, given), strict=True)]
     stacked = [np.stack([entry[i] for entry in entries]) if i in which else x for i, x in enumerate(case.inputs)]
-    found = Case(larger, tuple(stacked), case.name, case.seed).compute()
     named = ", ".join(map(str, which))
+    try:
+        found = Case(larger, tuple(stacked), case.name, case.seed).compute()
+    except Exception as error:  # an op may raise anything
+        raise Failed(f"batch returns {larger!r}, but of stacks of input {named}, {watch.explained(error)}") from error
     expect_same(found, expected, f"of stacks of input {named}, {larger!r} gives a value that", rounding=True)
