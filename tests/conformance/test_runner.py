@@ -445,6 +445,15 @@ def test_what_a_wrong_gradient_brings_with_it_is_told_after_it(make_op):
     assert "also fail, probably of the same cause: jvp (1)" in text
 
 
+def test_what_a_check_finds_is_told_before_what_stops_others(make_op):
+    report = check_op(make_op(view=lambda self, ins: ins[0]), checks=["determinism", "layout", "infer"])
+    text = str(report)
+    assert text.startswith("FAIL: hostile.op: layout on 'matrix'")
+    assert "view returns a value of type ndarray, not a tuple of arrays" in text
+    assert "FAIL: hostile.op: determinism on 'matrix'\n  hostile.op: its view returned a value of type ndarray" in text
+    assert {r.data.get("raised") for r in report.failures} == {None, "KernelError"}
+
+
 def test_a_gradient_of_which_nothing_is_sure_hides_no_failure():
     rough, wrong = Result("a.b", "vjp_full", "0", "inconclusive", "rough"), Result("a.b", "jvp", "0", "fail", "wrong")
     assert "FAIL: a.b: jvp on '0'" in str(Report([wrong, rough]))

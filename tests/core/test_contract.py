@@ -58,6 +58,7 @@ def test_a_kernel_cannot_write_into_feeds_variables_or_intermediate_values():
 
 def test_a_view_of_memory_of_its_own_is_named():
     fails(broken("fresh_view", view=lambda self, ins: (ins[0] * 1,)), "its view returned memory of its own")
+    fails(broken("no_views", view=lambda self, ins: 3), "its view returned a value of type int, not a tuple of arrays")
 
 
 def raises(self, *args):

@@ -196,6 +196,8 @@ def checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | Non
 def _checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | None:
     with contract("view"):
         views = step.op.view(ins)
+    if not isinstance(views, tuple | list | None):
+        raise KernelError(f"its view returned a value of type {type(views).__name__}, not a tuple of arrays")
     if views is not None:
         found = [(v.shape, v.dtype) if isinstance(v, np.ndarray) else type(v) for v in views]
         if found != [(specs[value].shape, specs[value].dtype) for value in step.outputs]:

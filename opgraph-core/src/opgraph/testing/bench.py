@@ -157,7 +157,7 @@ class Bench:
                 raise
             # an op may raise anything, SystemExit too, and the other checks must still be made
             except BaseException as error:
-                status, detail = "fail", watch.explained(error)
+                status, detail, data = "fail", watch.explained(error), {"raised": type(error).__name__}
         seconds = time.perf_counter() - start
         if printed:
             if status not in BAD:  # nothing else is wrong

@@ -49,8 +49,8 @@ class Result:
     data
         The same for machines, where available: the worst ``index``; the values ``analytic``, ``numeric``, ``error``
         or ``found``, ``expected`` there; the one-sided derivatives ``left`` and ``right``; the ``pattern``; the
-        ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the check that is ``broken``; the
-        ``seed``; the command that ``reproduce``\\ s it.
+        ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the class of the error that
+        was ``raised`` in the check; the check that is ``broken``; the ``seed``; the command that ``reproduce``\\ s it.
     seconds
         How long it took.
     """
@@ -176,7 +176,8 @@ def _causes(failures: Sequence[Result]) -> tuple[list[Result], dict[int, list[Re
     told: list[Result] = []
     wakes: dict[int, list[Result]] = {}
     basic: dict[str, list[Result]] = {}
-    for result in sorted(failures, key=lambda r: (ops[r.op], rank.get(r.check, len(rank)))):
+    # what a check finds says more of a cause than what stops it
+    for result in sorted(failures, key=lambda r: (ops[r.op], "raised" in r.data, rank.get(r.check, len(rank)))):
         known = basic.setdefault(result.op, [])
         causes = [
             b
@@ -190,7 +191,7 @@ def _causes(failures: Sequence[Result]) -> tuple[list[Result], dict[int, list[Re
             wakes.setdefault(id(causes[0]), []).append(result)
             continue
         told.append(result)
-        if result.check in _WAKES:
+        if result.check in _WAKES and "raised" not in result.data:
             known.append(result)
     return told, wakes
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 import opgraph as og
 from opgraph.testing.agreement import expect_same
-from opgraph.testing.case import Case, frozen, poisoned
+from opgraph.testing.case import Case, Failed, frozen, poisoned
 from opgraph.testing.check import Check
 
 Array: TypeAlias = NDArray[Any]
@@ -73,7 +73,9 @@ LAYOUTS: Mapping[str, Callable[[Array], Array]] = {
 def _compare(case: Case, laid: list[Array], expected: list[Array], what: str) -> None:
     # to rounding: NumPy sums in another order, and has other loops for some functions, where strides differ
     expect_same(case.compute(laid), expected, f"{what}, the value", rounding=True)
-    views = case.op.view(tuple(laid))
+    views: Any = case.op.view(tuple(laid))
+    if not isinstance(views, tuple | None):
+        raise Failed(f"{what}, view returns a value of type {type(views).__name__}, not a tuple of arrays")
     if views is not None:
         expect_same(views, expected, f"{what}, the view")
 
