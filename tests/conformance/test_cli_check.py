@@ -1,5 +1,6 @@
 """``opgraph check``, on installed packages that know nothing of the kit."""
 
+import importlib
 import json
 import os
 import re
@@ -148,6 +149,13 @@ def test_a_sample_that_is_not_there_is_told_with_those_that_are(capsys):
     assert "'complex'" in err.partition("there are")[2]
 
 
+def test_a_sample_that_must_be_refused_is_told_with_the_check_that_looks_at_it(capsys):
+    assert main(["check", "core.reduce_max", "--sample", "out of range", "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert "'out of range' is an invalid sample; the check 'errors' alone looks at those: --only errors" in err
+    assert "\n  valid ones are 'all', 'leading'" in err
+
+
 def test_a_sample_that_some_ops_have_is_looked_at_there(capsys):
     assert main(["check", "core.exp", "core.one_hot", "--sample", "complex", "--only", "infer"]) == 0
     out, err = capsys.readouterr()
@@ -225,6 +233,16 @@ def test_a_broken_check_keeps_nobody_from_the_others(capsys, monkeypatch):
     monkeypatch.setenv("OPGRAPH_BLOCK", "bad-checks")
     assert main(["check", "--list-checks"]) == 0
     assert "BROKEN" not in capsys.readouterr().out
+
+
+def test_what_needs_hypothesis_says_how_to_install_it(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    for module in ("thorough", "strategies"):
+        monkeypatch.delitem(sys.modules, f"opgraph.testing.{module}", raising=False)
+    assert main(["check", "core.exp", "--thorough"]) == 2
+    assert 'needs hypothesis: pip install "opgraph-core[testing]"' in capsys.readouterr().err
+    with pytest.raises(ImportError, match=r'strategies needs hypothesis: pip install "opgraph-core\[testing\]"'):
+        importlib.import_module("opgraph.testing.strategies")
 
 
 def test_thorough_finds_what_no_sample_shows(installed, capsys):

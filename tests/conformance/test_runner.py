@@ -359,6 +359,13 @@ def test_unknown_checks_and_ops_are_refused(make_op):
         Report.from_json('{"schema": "other"}')
 
 
+def test_a_single_check_may_be_named_without_a_list(make_op):
+    assert {result.check for result in check_op(make_op(), checks="infer").results} == {"infer"}
+    assert {result.check for result in check_op(make_op(), checks="infer", in_process=True).results} == {"infer"}
+    with pytest.raises(og.ArgumentError, match="no check is called 'infr'; did you mean 'infer'?"):
+        check_op(make_op(), checks="infr")
+
+
 def test_several_ops_are_told_in_the_order_asked_for():
     names = ["core.exp", "core.add", "core.log"]
     found = list(checked_all(names, Settings(["reference"]), jobs=3))

@@ -79,10 +79,12 @@ class Bench:
         self.checks = {c.name: c for c in all_checks() if settings.checks is None or c.name in settings.checks}
         self.given = samples is not None
         self._cases: dict[str, Case] = {}
-        self.samples = self._valid(samples) if sampled else {}
+        all_samples = self._named(samples) if sampled else {}
+        self.samples = {name: sample for name, sample in all_samples.items() if sample.raises is None}
+        self.invalid = [name for name in all_samples if name not in self.samples]
 
-    def _valid(self, samples: Iterable[og.Sample] | None) -> dict[str, og.Sample]:
-        """Return the valid samples by name: none where the op fails to give any, which check `samples` then tells."""
+    def _named(self, samples: Iterable[og.Sample] | None) -> dict[str, og.Sample]:
+        """Return the samples by name: none where the op fails to give any, which check `samples` then tells."""
         if samples is not None:
             found = listed(samples)
         else:
@@ -93,7 +95,7 @@ class Bench:
                     found = []
                     others = {name: check for name, check in self.checks.items() if name != SAMPLES}
                     self.checks = {SAMPLES: _Unsampled(), **others}
-        return {name: sample for name, sample in named(found).items() if sample.raises is None}
+        return named(found)
 
     def units(self) -> list[Unit]:
         """Return everything there is to check, in the order in which it is done."""

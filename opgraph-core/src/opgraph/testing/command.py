@@ -68,6 +68,11 @@ def _no_sample(name: str, found: Sequence[Result]) -> str:
     """Return that no op has a sample of that name, and which there are, from results that say so."""
     known = list(dict.fromkeys(sample for result in found for sample in result.data["samples"]))
     there = ", ".join(map(repr, known[:MOST_NAMED])) + ", …" * (len(known) > MOST_NAMED)
+    if any(name in result.data["invalid"] for result in found):
+        what = (
+            f"{name!r} is an invalid sample; the check 'errors' alone looks at those: --only errors, without --sample"
+        )
+        return f"{what}\n  valid ones are {there or 'none'}"
     return f"no sample is called {name!r}{did_you_mean(name, known)}\n  there are {there or 'none'}"
 
 

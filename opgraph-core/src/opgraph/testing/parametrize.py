@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import opgraph as og
 from opgraph.testing.bench import Bench, Settings, Unit
+from opgraph.testing.extra import missing
 from opgraph.testing.runner import known
 
 _TestT = TypeVar("_TestT", bound=Callable[..., Any])
@@ -43,7 +44,7 @@ class BoundCheck:
 
 def parametrize_conformance(
     ops: str | type[og.Op] | Sequence[str | type[og.Op]],
-    checks: Sequence[str] | None = None,
+    checks: Sequence[str] | str | None = None,
     seed: int = 0,
 ) -> Callable[[_TestT], _TestT]:
     """Run a test function once for each op, sample and check::
@@ -60,11 +61,14 @@ def parametrize_conformance(
     ops
         Op classes, or names: of ops, namespaces or distributions.
     checks
-        The names of the checks to make; by default all.
+        The names of the checks to make, or the name of one; by default all.
     seed
         Of the ops' samples, and of everything random that the checks do.
     """
-    import pytest  # not at the top: the kit works without it
+    try:
+        import pytest  # not at the top: the kit works without it
+    except ImportError as error:
+        raise missing("parametrize_conformance", error) from error
 
     settings = Settings(known(checks), seed)
     given = [ops] if isinstance(ops, str | type) else list(ops)

@@ -30,8 +30,10 @@ class Plugin:
             self.settings = Settings(checks, config.getoption("opgraph_seed"), thorough)
             limit = config.getoption("opgraph_time_limit")
             self.time_limit = (THOROUGH_TIME_LIMIT if thorough else DEFAULT_TIME_LIMIT) if limit is None else limit
+            if thorough:
+                import opgraph.testing.thorough  # noqa: F401  here, so that what it lacks is said once
             self.worker = Worker(self.time_limit)
-        except (og.UnknownOpError, og.ArgumentError) as error:
+        except (og.UnknownOpError, og.ArgumentError, ImportError) as error:
             raise pytest.UsageError(f"--opgraph-conformance: {error}") from None
         self.running: OpCollector | None = None
 

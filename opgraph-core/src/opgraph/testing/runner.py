@@ -17,7 +17,7 @@ def check_op(
     op: type[og.Op] | str,
     *,
     samples: Iterable[og.Sample] | None = None,
-    checks: Sequence[str] | None = None,
+    checks: Sequence[str] | str | None = None,
     seed: int = 0,
     time_limit: float = DEFAULT_TIME_LIMIT,
     in_process: bool = False,
@@ -34,7 +34,7 @@ def check_op(
     samples
         Calls to check it on; by default the op's own.
     checks
-        The names of the checks to run; by default all.
+        The names of the checks to run, or the name of one; by default all.
     seed
         Of the op's samples, and of everything random that the checks do.
     time_limit
@@ -61,7 +61,7 @@ def check_op(
         raise og.ArgumentError(f"check_op: {op!r} is no Op class, nor the name of one")
     if has_fork() and not in_process:
         return Report(list(checked(LocalOp(op, samples), settings, time_limit)))
-    return Report(list(results(op, samples, checks, seed)))
+    return Report(list(results(op, samples, settings.checks, seed)))
 
 
 def results(
@@ -75,8 +75,10 @@ def results(
     return map(bench.run, bench.units())
 
 
-def known(checks: Sequence[str] | None) -> Sequence[str] | None:
-    """Return names of checks; raise where one is unknown."""
+def known(checks: Sequence[str] | str | None) -> Sequence[str] | None:
+    """Return names of checks, a list also of a single one; raise where one is unknown."""
+    if isinstance(checks, str):
+        checks = [checks]
     names = [check.name for check in all_checks()]
     for name in checks or ():
         if name not in names:

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import opgraph as og
+from opgraph.testing.extra import missing
+
+try:
+    from hypothesis import strategies as st
+except ImportError as error:
+    raise missing("opgraph.testing.strategies", error) from error
 
 Shape = tuple[int, ...]
 

@@ -228,6 +228,7 @@ class Supervised:
         self._op_class = op.op_class if isinstance(op, LocalOp) else None
         self.name = op.op_class.name if isinstance(op, LocalOp) else op
         self.composed = False  # a function of other ops, with nothing of its own to check
+        self.invalid: list[str] = []  # the names of the samples that must be refused, once the units are known
         self._worker = worker
         self._settings = settings
         self._sampled = True
@@ -284,7 +285,9 @@ class Supervised:
 
     def _list(self) -> list[Unit]:
         settings = dataclasses.asdict(self._settings)
-        return [Unit(*u) for u in self._ask("list", settings=settings, sampled=self._sampled)["units"]]
+        answer = self._ask("list", settings=settings, sampled=self._sampled)
+        self.invalid = answer["invalid"]
+        return [Unit(*u) for u in answer["units"]]
 
     def _ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Return the worker's answer; once it is lost, nobody has the op loaded."""
@@ -335,8 +338,9 @@ def checked(
             # without any, what is of interest is why
             units = [u for u in units if (u.sample == sample if named else u.check in (LOAD, SAMPLES))]
             if not units:
-                missing = f"no sample is called {sample!r}"
-                yield Result(supervised.name, SAMPLES, sample, "not applicable", missing, {"samples": named})
+                missing = f"no {'valid ' * (sample in supervised.invalid)}sample is called {sample!r}"
+                data = {"samples": named, "invalid": supervised.invalid}
+                yield Result(supervised.name, SAMPLES, sample, "not applicable", missing, data)
         yield from map(supervised.run, units)
         supervised.close()
     finally:

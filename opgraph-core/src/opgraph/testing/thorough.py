@@ -4,14 +4,19 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-import hypothesis
 import numpy as np
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from opgraph.testing import smallest
 from opgraph.testing.case import Case, Failed
 from opgraph.testing.check import Check
+from opgraph.testing.extra import missing
+
+try:
+    import hypothesis
+    from hypothesis import strategies as st
+except ImportError as error:
+    raise missing("--thorough", error) from error
 
 EXAMPLES = 10  # for each check on each sample: a thousand or so for an op
 LARGEST_SIZE = 6

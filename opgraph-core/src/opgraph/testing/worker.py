@@ -53,7 +53,7 @@ def _serve_op(request: dict[str, Any], channel: Channel, trace: str, find: Find)
         while (request := channel.receive() or {"do": "close"})["do"] != "close":
             if request["do"] == "list":
                 bench = _timed(request, stacks, lambda: _bench(request, loaded))
-                channel.send({"units": bench.units()})
+                channel.send({"units": bench.units(), "invalid": bench.invalid})
             elif bench is not None:
                 unit, ready = Unit(*request["unit"]), bench
                 result = _timed(request, stacks, lambda: ready.run(unit))  # noqa: B023  called before the next
