@@ -112,6 +112,8 @@ def test_an_op_that_always_ends_its_process_is_given_up(make_op):
     assert "ended the process with exit code 0" in said[0]
     assert sum("ended the process" in failure.detail for failure in report.failures) == 5
     assert "not run" in said[-1]
+    text = str(check_op(make_op(compute=lambda *_: os._exit(0)), samples=samples, checks=["errors", "determinism"]))
+    assert text.startswith("FAIL: hostile.op: errors on '0'\n  it ended the process with exit code 0")
 
 
 def raising():

@@ -1204,6 +1204,18 @@ def test_a_wrong_op_is_caught_by(op_class, check, says, register):
     assert any(says in result.detail for result in report.failures), str(report)
 
 
+def test_what_is_wrong_without_a_rewrite_is_not_laid_to_it(register):
+    class Broken(Sigmoid, name="wrong.broken"):
+        """Squash each element: 1 / (1 + exp(-x)): (…) -> (…)."""
+
+        def compute(self, ins, outs):
+            raise ValueError("boo")
+
+    (first, *_) = check_op(register(Broken), checks=["rewrites"]).failures
+    assert first.detail.startswith("compute of wrong.broken raises ValueError: boo")
+    assert "raised" in first.data  # as in all other checks
+
+
 def test_a_sample_may_have_equal_sizes_that_have_to_be_equal(register):
     report = check_op(register(Product), checks=["samples"])
     assert report.ok, str(report)

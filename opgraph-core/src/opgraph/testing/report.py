@@ -27,7 +27,7 @@ _OF_DERIVATIVES = ("second_order", "jvp", "adjoint", "cotangent_linear", "exact_
 _WAKES = {
     "determinism": (
         *("reference", "broadcast", "layout", "purity", "batch", "rows", "combine", "compiled", "rewrites"),
-        *("recompute", "save_load", "vjp_full", "vjp_probe", "precision", *_OF_DERIVATIVES),
+        *("recompute", "pickle", "save_load", "vjp_full", "vjp_probe", "precision", *_OF_DERIVATIVES),
     ),
     "vjp_full": _OF_DERIVATIVES,
     "vjp_probe": _OF_DERIVATIVES,
@@ -50,7 +50,8 @@ class Result:
         The same for machines, where available: the worst ``index``; the values ``analytic``, ``numeric``, ``error``
         or ``found``, ``expected`` there; the one-sided derivatives ``left`` and ``right``; the ``pattern``; the
         ``smallest`` input; who ``printed`` and where to, if nothing else is wrong; the class of the error that
-        was ``raised`` in the check; the check that is ``broken``; the ``seed``; the command that ``reproduce``\\ s it.
+        was ``raised`` in the check; whether the op's process was ``lost``; the check that is ``broken``; the
+        ``seed``; the command that ``reproduce``\\ s it.
     seconds
         How long it took.
     """
@@ -176,8 +177,13 @@ def _causes(failures: Sequence[Result]) -> tuple[list[Result], dict[int, list[Re
     told: list[Result] = []
     wakes: dict[int, list[Result]] = {}
     basic: dict[str, list[Result]] = {}
-    # what a check finds says more of a cause than what stops it
-    for result in sorted(failures, key=lambda r: (ops[r.op], "raised" in r.data, rank.get(r.check, len(rank)))):
+
+    def order(result: Result) -> tuple[int, int]:
+        # what a check finds says more of a cause than what stops it
+        place = len(rank) + 1 if _is_stopped(result) else rank.get(result.check, len(rank))
+        return ops[result.op], place
+
+    for result in sorted(failures, key=order):
         known = basic.setdefault(result.op, [])
         causes = [
             b
@@ -191,9 +197,14 @@ def _causes(failures: Sequence[Result]) -> tuple[list[Result], dict[int, list[Re
             wakes.setdefault(id(causes[0]), []).append(result)
             continue
         told.append(result)
-        if result.check in _WAKES and "raised" not in result.data:
+        if result.check in _WAKES and not _is_stopped(result):
             known.append(result)
     return told, wakes
+
+
+def _is_stopped(result: Result) -> bool:
+    """Whether the check was not made to its end."""
+    return "raised" in result.data or "lost" in result.data
 
 
 def _plain(value: Any) -> Any:

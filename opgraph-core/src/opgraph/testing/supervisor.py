@@ -256,17 +256,17 @@ class Supervised:
         if unit in self._known:
             return self._known[unit]
         if self._lost >= MOST_LOST:
-            return self._failed(unit, f"not run, since the op had to be started anew {MOST_LOST} times")
+            return self._failed(unit, f"not run, since the op had to be started anew {MOST_LOST} times", lost=True)
         start = time.perf_counter()
         try:
             if not self._open:
                 if not self._load():
-                    return self._failed(unit, "not run, since the op cannot be loaded any more")
+                    return self._failed(unit, "not run, since the op cannot be loaded any more", lost=True)
                 self._list()
             return Result(**self._ask("run", unit=unit)["result"])
         except Lost as lost:
             self._lost += 1
-            return self._failed(unit, str(lost), time.perf_counter() - start)
+            return self._failed(unit, str(lost), time.perf_counter() - start, lost=True)
 
     def close(self) -> None:
         """Have the worker forget the op."""
@@ -297,9 +297,9 @@ class Supervised:
             self._open = False
             raise
 
-    def _failed(self, unit: Unit, detail: str, seconds: float = 0.0) -> Result:
+    def _failed(self, unit: Unit, detail: str, seconds: float = 0.0, **data: Any) -> Result:
         """Return, and remember, that a unit failed before there could be a result."""
-        result = Result(self.name, unit.check, unit.sample, "fail", detail, seconds=seconds)
+        result = Result(self.name, unit.check, unit.sample, "fail", detail, data, seconds)
         self._known[unit] = finished(result, self._op_class, self._settings)
         return self._known[unit]
 

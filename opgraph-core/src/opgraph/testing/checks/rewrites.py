@@ -79,13 +79,13 @@ def _variants(op_class: type[og.Op]) -> Iterator[og.Op]:
 
 def _compare(case: Case, reader: og.Op, unknown: bool) -> None:
     """Raise where values or gradients of `reader` of the op are not with rewrites what they are without."""
+    plain = _program(case, reader, unknown, og.RunTime(passes=(), seed=case.seed))
+    expected = plain(case.inputs)
+    noise = _noise(case, plain, reader, expected)
     try:
         found = _program(case, reader, unknown, og.RunTime(seed=case.seed))(case.inputs)
     except og.OpgraphError as error:
         raise Failed(f"under {reader!r}: {error.detail}") from error
-    plain = _program(case, reader, unknown, og.RunTime(passes=(), seed=case.seed))
-    expected = plain(case.inputs)
-    noise = _noise(case, plain, reader, expected)
     for o, (value, wanted, rough) in enumerate(zip(found, expected, noise, strict=True)):
         off = _off(value, wanted, rough)
         if off.any():
