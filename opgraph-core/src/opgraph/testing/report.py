@@ -178,10 +178,10 @@ def _causes(failures: Sequence[Result]) -> tuple[list[Result], dict[int, list[Re
     wakes: dict[int, list[Result]] = {}
     basic: dict[str, list[Result]] = {}
 
-    def order(result: Result) -> tuple[int, int]:
+    def order(result: Result) -> tuple[int, bool, bool, int]:
         # what a check finds says more of a cause than what stops it
-        place = len(rank) + 1 if _is_stopped(result) else rank.get(result.check, len(rank))
-        return ops[result.op], place
+        lost = "lost" in result.data
+        return ops[result.op], lost, _is_stopped(result), 0 if lost else rank.get(result.check, len(rank))
 
     for result in sorted(failures, key=order):
         known = basic.setdefault(result.op, [])
@@ -192,12 +192,13 @@ def _causes(failures: Sequence[Result]) -> tuple[list[Result], dict[int, list[Re
             and result.sample in (b.sample, "")
             # what is merely too rough to tell is no cause of what is wrong for sure
             and b.status in ("fail", result.status)
+            and _is_stopped(b) <= _is_stopped(result)
         ]
         if causes and "printed" not in result.data:
             wakes.setdefault(id(causes[0]), []).append(result)
             continue
         told.append(result)
-        if result.check in _WAKES and not _is_stopped(result):
+        if result.check in _WAKES and "lost" not in result.data:
             known.append(result)
     return told, wakes
 

@@ -38,7 +38,8 @@ class Complex(DerivativeCheck):
         except Exception as error:
             raise Failed(
                 f"infer lets complex numbers in, but then {watch.explained(error)}\n"
-                f"if they have no meaning here, {REFUSING}"
+                f"if they have no meaning here, {REFUSING}",
+                raised=type(error).__name__,
             ) from error
         if not embedded.outputs:
             return NOTHING
