@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import opgraph as og
+from opgraph.testing import check_op
 
 GOOD = """
     import numpy as np
@@ -240,6 +241,31 @@ KERNELS = """
     KERNELS = {"core.exp": double_exp}
     LIST = []
 """
+
+
+ROUNDING = """
+    import numpy as np
+    import opgraph as og
+
+    def rounded_exp(op, ins, outs):
+        if outs[0].dtype.kind != "f":
+            return None
+        def run(ins, outs):
+            np.exp(ins[0], out=outs[0])
+            np.nextafter(outs[0], 0.0, out=outs[0])
+        return og.Kernel(run)
+
+    KERNELS = {"core.exp": rounded_exp}
+"""
+
+
+@pytest.mark.parametrize(("source", "right"), [(ROUNDING, True), (KERNELS, False)], ids=["rounded", "doubled"])
+def test_the_kit_holds_a_kernel_set_to_rounding(source, right, distribution, monkeypatch):
+    distribution(
+        "acme-kernels", "acmetest_kernels", source, {"own": "acmetest_kernels:KERNELS"}, group="opgraph.kernels.v1"
+    )
+    monkeypatch.setenv("OPGRAPH_KERNELS", "own")
+    assert check_op("core.exp", checks=["compiled"]).ok == right
 
 
 def test_kernel_sets_are_chosen_and_may_leave_a_call_to_the_op(distribution, monkeypatch):
