@@ -1,8 +1,10 @@
-"""Run the Python blocks of README and the documentation as tests."""
+"""Run the Python blocks of README and the documentation as tests, and long tests without tracing."""
 
+import sys
 from contextlib import ExitStack, chdir
 from tempfile import TemporaryDirectory
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
@@ -28,3 +30,17 @@ pytest_collect_file = Sybil(
     setup=enter_fresh_graph,
     teardown=leave_graph,
 ).pytest()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Measure no coverage in tests that are marked so."""
+    # pytest-cov's own mark starts coverage anew after each, and that wraps os._exit once more each time
+    tracer = sys.gettrace()
+    if item.get_closest_marker("untraced") is None or tracer is None:
+        return (yield)
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)

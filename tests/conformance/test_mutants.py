@@ -65,7 +65,7 @@ def test_a_planted_bug_is_caught_by_the_check_that_it_names(mutant):
     assert any(result.status == "fail" for result in report.failures), f"{mutant.caught_by} missed it:\n{report}"
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("op_class", CORRECT, ids=by_name)
 def test_a_correct_op_is_not_accused(op_class):
     for seed in range(SEEDS):

@@ -20,7 +20,7 @@ def test_each_pass_alone_leaves_the_results_of_random_graphs_as_they_are(seed, n
         assert_agree(graph.results(passes=(name,)), graph.results(passes=()), exact)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("seed", seeds())
 @pytest.mark.parametrize("exact", [True, False], ids=["elementwise", "all"])
 def test_blocks_and_threads_leave_the_results_of_random_graphs_as_they_are(seed, exact, monkeypatch):

@@ -641,7 +641,7 @@ def chain(n):
     return y
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_a_chain_of_50_000_nodes_is_saved_and_loaded():
     node = chain(50_000)
     og.save_graph("f", {"y": node})

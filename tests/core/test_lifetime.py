@@ -76,7 +76,7 @@ def test_a_run_time_keeps_no_graph_alive(fetch):
     assert [ref() for ref in graphs] == [None] * 5
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_a_chain_of_50_000_calls_builds_differentiates_and_runs():
     n = 50_000
     x = og.placeholder((), dtype=np.float64)

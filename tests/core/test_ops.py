@@ -51,7 +51,7 @@ def test_values_agree_with_the_reference(op_class, sample):
         np.testing.assert_allclose(value, wanted, rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
 @pytest.mark.parametrize(("op_class", "sample"), DIFFERENTIABLE)
 def test_gradients_agree_with_finite_differences_through_second_order(op_class, sample, unknown):

@@ -475,7 +475,7 @@ def test_what_is_kept_may_change_while_it_is_looked_at():
     assert recent.keys() == [10, 11, 12, 13, 14]
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_three_hundred_batch_sizes_take_bounded_memory(monkeypatch):
     monkeypatch.setattr("opgraph.compiled.PLAN_CACHE_BYTES", 2_000_000)
     w = og.Variable(np.ones((50, 50), np.float32), name="w")

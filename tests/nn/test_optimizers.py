@@ -290,7 +290,7 @@ def test_the_elements_of_a_loss_are_summed():
     np.testing.assert_allclose(w.val, W - 0.5 * BATCHES[0].sum(0)[:, None], rtol=1e-12)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_a_model_behind_a_long_chain_is_trained():
     w = og.Variable(1.0)
     y = w

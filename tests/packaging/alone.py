@@ -37,7 +37,7 @@ def main(part: str, *pytest_arguments: str) -> None:
         # the conftest.py at the root runs the documentation, which is not part of this
         parallel = ("--numprocesses=2", "--dist=loadfile")
         # the long ones try numbers, with the very wheels, in the environment of all packages
-        short = ("-m", "not no_cover")
+        short = ("-m", "not untraced")
         run(python, "-m", "pip", "install", "--quiet", "pytest-xdist")
         run(
             python, "-P", "-m", "pytest", f"tests/{part}", "--confcutdir", "tests", *parallel, *short, *pytest_arguments

@@ -195,7 +195,7 @@ def test_unknown_channels_are_taken_from_the_kernel():
     assert conv2d(x, np.zeros((4, 1, 3, 6))).shape == (2, 5, 7, 6)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @each_configuration
 def test_gradients_agree_with_finite_differences_through_second_order(shapes, strides, padding):
     values = draw(shapes)

@@ -23,7 +23,7 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_demo_reads_unseen_digits(capsys):
     assert run_demo() == 0
     lines = capsys.readouterr().out.splitlines()

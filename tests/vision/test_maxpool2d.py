@@ -158,7 +158,7 @@ def test_cotangent_that_is_not_finite_reaches_the_maximum_alone(bad):
     np.testing.assert_array_equal(run(gx)[0, 0, :, 0], [0, bad, 0, 2])
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @each_configuration
 def test_gradients_agree_with_finite_differences_through_second_order(shape, size, strides, padding):
     x = og.placeholder(shape, np.float64)

@@ -28,7 +28,7 @@ def test_values_agree_with_the_reference(op_class, sample):
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("unknown", [False, True], ids=["known", "unknown"])
 @pytest.mark.parametrize(("op_class", "sample"), samples(OPS, wanted=is_small))
 def test_gradients_agree_with_finite_differences_through_second_order(op_class, sample, unknown):
@@ -39,7 +39,7 @@ def test_gradients_agree_with_finite_differences_through_second_order(op_class, 
         check_grads(y, wrt, dict(zip(nodes, inputs, strict=True)))
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 # finite differences of complex numbers take four times as long, so a few samples must do
 @pytest.mark.parametrize(
     ("op_class", "sample"), samples([op for op in OPS if op.info and op.info.multilinear], wanted=is_small)[::5]
