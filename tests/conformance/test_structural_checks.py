@@ -655,20 +655,6 @@ class Longest(Total, name="wrong.longest"):
         np.sqrt(np.sum(np.square(ins[0]), axis=self.axes, keepdims=self.keepdims), out=outs[0])
 
 
-@wrong("combine", "which is for an op of one input and one output with the attributes axes and keepdims")
-class CombinesWithoutAxes(Dense, name="wrong.combines_without_axes"):
-    """Multiply rows by a matrix: (m, k), (k, n) -> (m, n)."""
-
-    combine = np.add
-
-
-@wrong("combine", "which is no NumPy ufunc")
-class CombinesBySum(Total, name="wrong.combines_by_sum"):
-    """Sum over `axes`: (…) -> (…)."""
-
-    combine = np.sum
-
-
 @wrong("rewrites", "what read_by returns for core.exp() changes a value")
 class Nonsense(Scale, name="wrong.nonsense"):
     """Multiply each element by `factor`."""
@@ -927,8 +913,8 @@ class ViewsWhatItWasShown(Columns, name="wrong.views_what_it_was_shown"):
 
     def view(self, ins):
         x = ins[0]
-        # in Fortran order the strides of the transposed
-        return (x[:, :: self.step] if x.flags.c_contiguous else x[:, ::-1][:, :: self.step],)
+        # in Fortran order the rows from the last one on
+        return (x[:, :: self.step] if x.flags.c_contiguous else x[::-1, :: self.step],)
 
 
 @wrong("compiled", "compiled, the value")

@@ -22,17 +22,11 @@ class Combine(Check):
     name = "combine"
 
     def on_case(self, case: Case) -> str | None:
-        combine: Any = case.op.combine
+        combine = case.op.combine
         if combine is None:
             return NOTHING
-        if not isinstance(combine, np.ufunc):
-            raise Failed(f"combine is {combine!r}, which is no NumPy ufunc")
-        if not ({"axes", "keepdims"} <= case.op.attributes().keys() and len(case.inputs) == len(case.specs) == 1):
-            raise Failed(
-                f"combine is {combine.__name__}, which is for an op of one input and one output with the attributes "
-                f"axes and keepdims; {case.op.name} has {len(case.inputs)} inputs, {len(case.specs)} outputs and "
-                f"the attributes {', '.join(case.op.attributes()) or 'none'}"
-            )
+        if len(case.specs) != 1:
+            raise Failed(f"combine is for an op of one output, and infer returns {len(case.specs)}")
         if case.scratch:
             return "it wants work space, and is not asked for parts"
         expected = case.compute()
