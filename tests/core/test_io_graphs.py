@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import opgraph as og
+from opgraph.attributes import type_and_bits
 from opgraph.io.attributes import decode_attribute, encode_attribute
-from opgraph.op import type_and_bits
 
 
 @pytest.fixture(autouse=True)

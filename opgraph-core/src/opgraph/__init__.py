@@ -27,6 +27,7 @@ from opgraph.build import (
     promote,
 )
 from opgraph.compiled import CacheInfo
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import (
     front_door,
     front_door_for,
@@ -70,21 +71,7 @@ from opgraph.node import (
     NodeLike,
     Placeholder,
 )
-from opgraph.op import (
-    Array,
-    Arrays,
-    Cotangents,
-    Elementwise,
-    Kernel,
-    Nodes,
-    Op,
-    OpInfo,
-    Rng,
-    Sample,
-    Specs,
-    check_floating,
-    generator,
-)
+from opgraph.op import Array, Arrays, Cotangents, Elementwise, Kernel, Nodes, Op, Rng, Specs, check_floating, generator
 from opgraph.recompute import (
     checkpoint,
 )

@@ -10,7 +10,7 @@ from opgraph.op import Array
 from opgraph.spec import Shape, Spec, as_dtype, beyond_memory, get_default_dtype, how_to_convert, promote_dtypes
 
 _PYTHON_NUMBERS = {bool, int, float, complex}
-_NUMBERS = "values are booleans, integers, floats or complex numbers"
+NUMBERS = "values are booleans, integers, floats or complex numbers"
 
 
 def is_weak(value: Any) -> bool:
@@ -124,7 +124,7 @@ def natural_array(value: Any, large: bool = False) -> Array:
     """
     if value is None:
         raise DtypeError(
-            f"{_NUMBERS}, not None; x.shape has None for an unknown size, og.count(x, axis) is its node; "
+            f"{NUMBERS}, not None; x.shape has None for an unknown size, og.count(x, axis) is its node; "
             "in a vjp None is the cotangent of an output that nothing reads, leave its term out"
         )
     if "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
@@ -151,7 +151,7 @@ def natural_array(value: Any, large: bool = False) -> Array:
         raise DtypeError(f"{_short(_largest(array))} is out of the range of every integer dtype")
     if array.dtype.kind not in "biufc":
         kind = {"U": "strings", "S": "bytes", "O": "Python objects"}.get(array.dtype.kind, str(array.dtype))
-        raise DtypeError(f"{_NUMBERS}, not {kind}: {_short(value)}")
+        raise DtypeError(f"{NUMBERS}, not {kind}: {_short(value)}")
     native = as_dtype(array.dtype)
     return array if array.dtype == native and array.dtype.isnative else array.astype(native)
 

@@ -194,10 +194,16 @@ def raised(error: BaseException) -> str:
 
 def did_you_mean(name: str, known: Any) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name closest to `name`, or nothing."""
+    meant = closest_name(name, known)
+    return "" if meant is None else f"; did you mean {meant!r}?"
+
+
+def closest_name(name: str, known: Any) -> str | None:
+    """Return the known name that `name` may be a slip of, None where none is close."""
     name = str(name)
     candidates = list(known)
     if len(name) <= 5:  # short names are alike by chance: sin is not min, nor matmul mul
         candidates = [k for k in candidates if k[:1] == name[:1] and abs(len(k) - len(name)) <= 1]
     close = get_close_matches(name, candidates, n=max(len(candidates), 1), cutoff=0.66)
     swapped = [k for k in close if sorted(k) == sorted(name)]  # the same letters: tahn is tanh, not tan
-    return f"; did you mean {(swapped or close)[0]!r}?" if close else ""
+    return next(iter(swapped or close), None)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from opgraph.compiled import Compiled, Compiler, Settings, StructureKey
-from opgraph.convert import contiguous, to_array
+from opgraph.convert import NUMBERS, contiguous, to_array
 from opgraph.errors import DtypeError, FeedError, GraphError, NoValueError, OpgraphError, ShapeError, user_source
 from opgraph.graph import Graph
 from opgraph.node import Node, Placeholder, describe
@@ -293,7 +293,7 @@ def fed(placeholder: Placeholder, value: Any) -> Array:
     """Return `value` as a contiguous array of the placeholder's dtype; over the same memory if it can be."""
     try:
         if value is None:
-            raise DtypeError("values are booleans, integers, floats or complex numbers, not None")
+            raise DtypeError(f"{NUMBERS}, not None")
         if isinstance(value, Node):
             detail = f"{describe(value)} has no value before it is run; feed an array, or use the node in the graph"
             raise NoValueError(detail)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from opgraph.errors import did_you_mean
+from opgraph.errors import closest_name, did_you_mean
 
 # names that have another name here
 OPS = {
@@ -240,9 +240,10 @@ def way_to(name: str, known: Iterable[str], argument: str = "") -> str:
         return f"; use og.{OPS.get(name, name)}{argument}{_ELEMENTWISE.get(name, '')}"
     if name in WAYS:
         return f"; {WAYS[name]}"
-    there, elsewhere = did_you_mean(name, known), did_you_mean(name, OPS)
-    meant = elsewhere.partition("'")[2].rpartition("'")[0]
-    return there if there or not meant else f"{elsewhere} use og.{OPS[meant]}{argument}"
+    meant = closest_name(name, OPS)
+    if meant is None or closest_name(name, known) is not None:
+        return did_you_mean(name, known)
+    return f"; did you mean {meant!r}? use og.{OPS[meant]}{argument}"
 
 
 def keyword_meant(name: str, known: Iterable[str]) -> str:

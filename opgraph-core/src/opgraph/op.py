@@ -3,19 +3,17 @@
 import dataclasses
 import functools
 import inspect
-import operator
-import struct
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, dataclass_transform
 
 import numpy as np
 from numpy.typing import NDArray
 
-from opgraph.errors import ArgumentError, DtypeError, KernelError, OpgraphError, did_you_mean, user_source
-from opgraph.spec import Shape, Spec, as_dtype, broadcast_shapes, promote_dtypes
+from opgraph.attributes import coercions, type_and_bits
+from opgraph.declarations import OpInfo, Sample
+from opgraph.errors import ArgumentError, DtypeError, KernelError, OpgraphError, user_source
+from opgraph.spec import Spec, broadcast_shapes, promote_dtypes
 
 if TYPE_CHECKING:
     from opgraph.node import Node
@@ -30,7 +28,6 @@ Cotangents: TypeAlias = tuple[Any, ...]
 Rng: TypeAlias = "np.random.Generator"
 
 
-_DeclarationT = TypeVar("_DeclarationT")
 _FLAT = ("core", "nn", "vision")  # the namespaces whose ops users call without it
 
 
@@ -70,7 +67,7 @@ class Op:
     inputs: ClassVar[tuple[str, ...]] = ("x",)
     hidden: ClassVar[int] = 0
     combine: ClassVar[np.ufunc | None] = None
-    info: "ClassVar[OpInfo | None]" = None
+    info: ClassVar[OpInfo | None] = None
 
     def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -123,7 +120,7 @@ class Op:
             )
 
     def __post_init__(self) -> None:
-        for name, coerce in _coercions(type(self)):
+        for name, coerce in coercions(type(self)):
             value = getattr(self, name)
             try:
                 object.__setattr__(self, name, coerce(value))
@@ -157,7 +154,7 @@ class Op:
         raise NotImplementedError(f"{type(self).__qualname__} defines no vjp")
 
     @classmethod
-    def samples(cls, rng: Rng) -> "Iterable[Sample]":
+    def samples(cls, rng: Rng) -> Iterable[Sample]:
         """Yield calls, valid and invalid, on which the conformance kit checks the op."""
         return ()
 
@@ -358,121 +355,6 @@ def check_floating(op: Op, *dtypes: np.dtype[Any]) -> None:
         raise DtypeError(f"takes floating-point values, not {dtypes[0]}; cast first{hint}")
 
 
-def _names_unknown_fields(cls: type[_DeclarationT]) -> type[_DeclarationT]:
-    """Have a dataclass say which of its fields was meant where another is given."""
-    make: Any = cls.__init__
-    known = cls.__dataclass_fields__  # type: ignore[attr-defined]  # it is a dataclass
-
-    @functools.wraps(make)
-    def naming(self: _DeclarationT, *args: Any, **kwargs: Any) -> None:
-        for name in kwargs:
-            if name not in known:
-                raise ArgumentError(f"{cls.__name__} has no field {name!r}{did_you_mean(name, known)}")
-        make(self, *args, **kwargs)
-
-    cls.__init__ = naming  # type: ignore[assignment,method-assign]  # dataclass made it
-    return cls
-
-
-@_names_unknown_fields
-@dataclass(frozen=True)
-class Sample:
-    """One call of an op for the conformance kit: input arrays, attributes, and the error it must raise."""
-
-    inputs: Sequence[Any]
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    raises: type[Exception] | None = None
-    id: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.inputs, Sequence) or isinstance(self.inputs, str):
-            shape = getattr(self.inputs, "shape", None)
-            given = f"an array of shape {shape}" if isinstance(shape, tuple) and shape else f"{self.inputs!r}"
-            raise ArgumentError(f"Sample: inputs is {given}, not a tuple of inputs; of one, write og.Sample((x,), …)")
-        if not isinstance(self.attrs, Mapping):
-            raise ArgumentError(f"Sample: attrs is {self.attrs!r}, not a mapping from names to values: {{'axis': 1}}")
-        if self.raises is not None and not (isinstance(self.raises, type) and issubclass(self.raises, Exception)):
-            raise ArgumentError(f"Sample: raises is {self.raises!r}, not a class of exceptions: raises=og.ShapeError")
-        if not isinstance(self.id, str):
-            raise ArgumentError(f"Sample: id is {self.id!r}, not a text")
-
-
-@_names_unknown_fields
-@dataclass(frozen=True)
-class OpInfo:
-    """What the conformance kit may know of an op beyond its samples.
-
-    Parameters
-    ----------
-    reference
-        A function of arrays, and of the attributes by keyword, that returns the expected outputs.
-    domain
-        The open interval in which inputs may be perturbed, the same for each, or one for each.
-    kinks
-        Inputs' values at which the op has no derivative.
-    multilinear
-        Indices of inputs in which the op is linear, each taken alone.
-    tie_policy
-        Who gets the gradient where several inputs are extreme: the first one, or all in equal parts.
-    zero_gradient
-        Indices of inputs by which every derivative is zero, though their values are read. The kit wants it said,
-        because an op that computes nothing has no derivatives either.
-    nan_gradient
-        Whether gradients are NaN where the values have no derivative at all, because they are not finite.
-    expected_failures
-        Checks that are known to fail, each with its reason; one that passes fails.
-    """
-
-    reference: Callable[..., Any] | None = None
-    domain: tuple[float, float] | Sequence[tuple[float, float]] | None = None
-    kinks: tuple[float, ...] = ()
-    multilinear: tuple[int, ...] = ()
-    tie_policy: Literal["first", "split"] | None = None
-    zero_gradient: tuple[int, ...] = ()
-    nan_gradient: bool = False
-    expected_failures: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.reference is not None and not callable(self.reference):
-            raise self._wrong("reference", "a function of arrays that returns the expected outputs")
-        if self.domain is not None and not _is_domain(self.domain):
-            raise self._wrong("domain", "an interval (low, high), or one for each input")
-        if not _are_all(self.kinks, _is_real):
-            raise self._wrong("kinks", "a tuple of numbers", self.kinks)
-        for name, value in (("multilinear", self.multilinear), ("zero_gradient", self.zero_gradient)):
-            if not _are_all(value, lambda i: isinstance(i, int) and not isinstance(i, bool) and i >= 0):
-                raise self._wrong(name, "a tuple of inputs' numbers, from 0", value)
-        if self.tie_policy not in (None, "first", "split"):
-            meant = did_you_mean(self.tie_policy, ("first", "split"))
-            raise self._wrong("tie_policy", f"'first', 'split' or None{meant}")
-        if not isinstance(self.nan_gradient, bool):
-            raise self._wrong("nan_gradient", "True or False")
-        failures: Any = self.expected_failures
-        if not (isinstance(failures, Mapping) and _are_all([*failures, *failures.values()], lambda t: type(t) is str)):
-            raise self._wrong("expected_failures", "a mapping from checks to reasons: {'vjp_full': 'why'}")
-
-    def _wrong(self, name: str, wanted: str, alone: Any = ()) -> ArgumentError:
-        """Return what to raise for a field; one thing that stands `alone` where a tuple should be is shown in one."""
-        hint = f": {name}=({alone!r},)" if isinstance(alone, int | float) else ""
-        return ArgumentError(f"OpInfo: {name}={getattr(self, name)!r} is not {wanted}{hint}")
-
-
-def _is_domain(value: Any) -> bool:
-    """Whether `value` is an interval, or several."""
-    intervals = [value] if _are_all(value, _is_real) else value
-    return isinstance(intervals, tuple | list) and all(
-        _are_all(each, _is_real) and len(each) == 2 and each[0] < each[1] for each in intervals
-    )
-
-
-def _are_all(values: Any, wanted: Callable[[Any], bool]) -> bool:
-    return isinstance(values, tuple | list) and all(wanted(value) for value in values)
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 @dataclass(frozen=True)
 class Kernel:
     """What computes an op.
@@ -565,201 +447,3 @@ def _hint_at_annotations(cls: type[Op]) -> None:
         make(self, *args, **kwargs)
 
     cls.__init__ = hinting  # type: ignore[assignment,method-assign]  # dataclass made it
-
-
-_coercion_cache: dict[type[Op], list[tuple[str, Callable[[Any], Any]]]] = {}
-
-
-def _coercions(cls: type[Op]) -> list[tuple[str, Callable[[Any], Any]]]:
-    if cls not in _coercion_cache:
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # subclasses are dataclasses
-        try:
-            hints = typing.get_type_hints(cls) if fields else {}
-        except NameError as error:
-            detail = f"{cls.__qualname__}: {error}; the types of attributes must be there at run time"
-            raise ArgumentError(detail) from None
-        _coercion_cache[cls] = [(f.name, _coercion(hints[f.name])) for f in fields]
-    return _coercion_cache[cls]
-
-
-def _coercion(hint: Any) -> Callable[[Any], Any]:
-    """Return the function that turns a value into what the annotation `hint` says, or raises."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _one_of([_coercion(a) for a in args], _words(hint)[0])
-    if origin is Literal:
-        return _literal(args, _words(hint)[0])
-    if origin is tuple:
-        variadic = len(args) == 2 and args[1] is Ellipsis
-        items = [_coercion(a) for a in (args[:1] if variadic else args)]
-        return _tuple_of(items, variadic, _words(hint)[0])
-    if hint in _SCALARS:
-        return _SCALARS[hint]
-    if origin is np.dtype or hint is np.dtype:
-        return as_dtype
-    if isinstance(hint, type) and hint is not Any:  # which is a class since Python 3.11
-        return _instance_of(hint)
-    raise ArgumentError(
-        f"attributes cannot be annotated {hint!r}; they are bool, int, float, str, dtypes, shapes, and tuples of such"
-    )
-
-
-def _words(hint: Any) -> tuple[str, str]:
-    """Return what a message calls one value of the type `hint`, and several."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return _choice([repr(a) for a in args])
-    if origin in (typing.Union, types.UnionType):
-        # the values of a literal stand among the other choices
-        literals = [repr(v) for a in args if typing.get_origin(a) is Literal for v in typing.get_args(a)]
-        return _choice(literals + [_words(a)[0] for a in args if typing.get_origin(a) is not Literal])
-    if origin is tuple:
-        variadic = len(args) == 2 and args[1] is Ellipsis
-        if not variadic and (len(args) < 2 or any(a != args[0] for a in args)):
-            members = ", ".join(_words(a)[0] for a in args)
-            return f"a tuple ({members})", f"tuples ({members})"
-        noun = "pair" if len(args) == 2 and not variadic else "tuple"
-        what = f"{len(args)} " * (len(args) > 2) + _words(args[0])[1]
-        return f"a {noun} of {what}", f"{noun}s of {what}"
-    if origin is np.dtype or hint is np.dtype:
-        return "a dtype", "dtypes"
-    return _NAMES.get(hint) or (getattr(hint, "__name__", repr(hint)),) * 2
-
-
-def _choice(words: list[str]) -> tuple[str, str]:
-    joined = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-    return joined, f"values, each {joined}"
-
-
-_NAMES: dict[Any, tuple[str, str]] = {
-    bool: ("True or False", "booleans"),
-    int: ("an integer", "integers"),
-    float: ("a number", "numbers"),
-    str: ("a string", "strings"),
-    type(None): ("None", "None"),
-    Shape: ("a shape", "shapes"),
-}
-
-
-def _to_bool(value: Any) -> bool:
-    if isinstance(value, bool | np.bool):
-        return bool(value)
-    raise TypeError("expected True or False")
-
-
-def _to_int(value: Any) -> int:
-    if isinstance(value, bool | np.bool):
-        raise TypeError("expected an integer")
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError("expected an integer") from None
-
-
-def _to_float(value: Any) -> float:
-    if isinstance(value, bool | np.bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError("expected a number")
-    return float(value)
-
-
-def _to_str(value: Any) -> str:
-    if isinstance(value, str):
-        return str(value)
-    raise TypeError("expected a string")
-
-
-def _to_none(value: Any) -> None:
-    if value is not None:
-        raise TypeError("expected None")
-
-
-_SCALARS: dict[Any, Callable[[Any], Any]] = {
-    bool: _to_bool,
-    int: _to_int,
-    float: _to_float,
-    str: _to_str,
-    type(None): _to_none,
-    Shape: Shape,
-}
-
-
-def _one_of(choices: list[Callable[[Any], Any]], words: str) -> Callable[[Any], Any]:
-    def coerce(value: Any) -> Any:
-        for choice in choices:
-            try:
-                return choice(value)
-            except (TypeError, ValueError):
-                continue
-        raise TypeError(f"expected {words}")
-
-    return coerce
-
-
-def _literal(allowed: tuple[Any, ...], words: str) -> Callable[[Any], Any]:
-    def coerce(value: Any) -> Any:
-        for each in allowed:
-            if type(value) is type(each) and value == each:
-                return each
-        alike = [each for each in allowed if isinstance(each, str) and str(value).lower() == each.lower()]
-        raise ValueError(f"expected {words}" + (f"; did you mean {alike[0]!r}?" if alike else ""))
-
-    return coerce
-
-
-def _tuple_of(items: list[Callable[[Any], Any]], variadic: bool, words: str) -> Callable[[Any], Any]:
-    def coerce(value: Any) -> Any:
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise TypeError(f"expected {words}")
-        listed = list(value)
-        wanted = items * len(listed) if variadic else items
-        if len(listed) != len(wanted):
-            raise ValueError(f"expected {words}, got {len(listed)}")
-        try:
-            return tuple([item(each) for item, each in zip(wanted, listed, strict=True)])
-        except OpgraphError:
-            raise
-        except (TypeError, ValueError):
-            raise TypeError(f"expected {words}") from None
-
-    return coerce
-
-
-def _instance_of(kind: type) -> Callable[[Any], Any]:
-    def coerce(value: Any) -> Any:
-        if not isinstance(value, kind):
-            raise TypeError(f"expected {kind.__name__}")
-        hash(value)
-        return value
-
-    return coerce
-
-
-def type_and_bits(value: Any) -> Any:
-    """Return a key that tells values apart by type and bits, as it does what tuples, sets and dataclasses hold."""
-    kind = type(value)
-    if isinstance(value, np.generic):  # np.float64 is a float, too
-        return (kind, value.dtype, value.tobytes())
-    if isinstance(value, float):
-        return (kind, struct.pack("d", value))
-    if isinstance(value, complex):
-        return (kind, struct.pack("dd", value.real, value.imag))
-    if isinstance(value, tuple):
-        return (kind, tuple(type_and_bits(each) for each in value))
-    if isinstance(value, frozenset):
-        return (kind, frozenset(type_and_bits(each) for each in value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return (kind, _fields_key(value))
-    return (kind, value)
-
-
-def _fields_key(value: Any) -> Any:
-    """Return the key of what a dataclass holds; of one that compares in another way, the value itself."""
-    said = value.__dataclass_params__
-    if not (said.frozen and said.eq):
-        return value
-    key = tuple([type_and_bits(getattr(value, f.name)) for f in dataclasses.fields(value) if f.compare])
-    try:
-        hash(key)
-    except TypeError:
-        return value
-    return key

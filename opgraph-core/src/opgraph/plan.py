@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from opgraph.errors import KernelError, NonFiniteError, OpgraphError, raised
-from opgraph.op import Array, Arrays, Kernel
-from opgraph.spec import Shape, Spec, known_shape
+from opgraph.op import Array, Kernel
+from opgraph.spec import Shape, Spec
+from opgraph.stepwise import find_culprit, new_array
 from opgraph.stopwatch import Stopwatch, clock
 from opgraph.structure import Step, Structure
 from opgraph.threads import share_out, using_threads
@@ -308,13 +309,13 @@ class Plan:
         # the system clears new memory page by page, which takes longer than a copy
         spec = self.specs[value]
         if not keeps_result(spec):
-            return _memory(spec)
+            return new_array(spec)
         handed_out = self.fetched.setdefault(at, [])
         for number in reversed(range(len(handed_out))):
             if _is_dropped(handed_out, number) and _is_as_made(handed_out[number], spec):
                 handed_out.append(handed_out.pop(number))
                 return handed_out[-1]
-        handed_out.append(_memory(spec))
+        handed_out.append(new_array(spec))
         del handed_out[:-2]  # of two, the oldest goes: one is looked at while the next is made
         return handed_out[-1]
 
@@ -356,41 +357,11 @@ class Plan:
             error = KernelError(f"its kernel raised {raised(error)}")
         structure, arrays = self._named(), list(self.arrays)
         step = structure.maker(step.outputs[0]) or step
-        member = self._culprit(structure, step, arrays) if step.members else step
+        member = find_culprit(structure, step, self.specs, arrays) if step.members else step
         if member is None:  # what it read was written over since
             what = f"{step.what}, here or in one of {len(step.members) - 1} like calls"
             return error.located(what, source=step.source)
         return error.located(member.what, structure.describe_inputs(member, self.specs, arrays), member.source)
-
-    def _culprit(self, structure: Structure, step: Step, arrays: Environment) -> Step | None:
-        """Return the first of those that `step` does at once whose kernel raises, None where none is found to.
-
-        Its inputs are put among `arrays`.
-        """
-        for member in step.members:
-            try:
-                for maker in _makers_of_missing(structure, member.inputs, arrays):
-                    for value, array in zip(maker.outputs, self._computed(maker, arrays), strict=True):
-                        arrays[value] = array
-            except Exception:  # of any kind: what failed has been told
-                return None
-            try:
-                self._computed(member, arrays)
-            except Exception:  # of any kind: it is told in the words of what failed
-                return member
-        return None
-
-    def _computed(self, step: Step, arrays: Environment) -> Arrays:
-        """Return what the op's own kernel makes of `arrays`, in new memory."""
-        unread = step.op.shape_only(len(step.inputs))
-        ins, outs = (tuple([self.specs[v] for v in values]) for values in (step.inputs, step.outputs))
-        given = tuple([_memory(self.specs[v]) if i in unread else arrays[v] for i, v in enumerate(step.inputs)])
-        compute: Callable[..., object] = step.op.compute
-        made = tuple(map(_memory, outs))
-        scratch = step.op.scratch(ins, outs)
-        with np.errstate(all="ignore"):
-            compute(given, made, *([tuple(map(_memory, scratch))] if scratch else []))
-        return made
 
     def _named(self) -> Structure:
         """Return the structure under the names of the graph that is run."""
@@ -414,23 +385,6 @@ class Plan:
             trouble = _not_finite(self.arrays[value]) if value in read else ""
             if trouble:
                 raise NonFiniteError(f"{self._named().describe(value, self.specs)} is already {trouble}")
-
-
-def _makers_of_missing(structure: Structure, values: Iterable[int], arrays: Environment) -> list[Step]:
-    """Return the steps that make those of `values` which are in no memory, and what these need, in their order."""
-    makers: dict[int, Step] = {}
-    left = list(values)
-    while left:
-        value = left.pop()
-        maker = structure.maker(value)
-        if arrays[value] is None and maker is not None and maker.outputs[0] not in makers:
-            makers[maker.outputs[0]] = maker
-            left += [maker.inputs[i] for i in maker.reads()]
-    return [step for step in structure.steps if step.outputs[0] in makers]
-
-
-def _memory(spec: Spec) -> Array:
-    return np.empty(known_shape(spec.shape), spec.dtype)
 
 
 def _cause(error: Exception) -> BaseException | None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from opgraph.ambient import Ambient, Tracing, ambient, get_ambient, get_default_graph
+from opgraph.attributes import type_and_bits
 from opgraph.autodiff import Unconnected, gradients
 from opgraph.build import as_node
 from opgraph.convert import cast_checked, is_weak, natural_array, weak_dtype
@@ -32,7 +33,7 @@ from opgraph.executable import Executable
 from opgraph.graph import Graph
 from opgraph.locks import new_lock
 from opgraph.node import Node, Placeholder, WeakPlaceholder, above, describe, next_serial
-from opgraph.op import Array, type_and_bits
+from opgraph.op import Array
 from opgraph.passes.lower import ancestors
 from opgraph.recent import Alive, Recent
 from opgraph.runtime import RunTime

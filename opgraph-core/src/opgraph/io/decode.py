@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from opgraph.attributes import type_and_bits
 from opgraph.build import call_specs
 from opgraph.errors import GraphError, OpgraphError, OpLoadError, user_source
 from opgraph.graph import Graph, as_update, constant_in, random_key
 from opgraph.io.attributes import decode_attribute
 from opgraph.io.encode import FORMAT
 from opgraph.node import Call, Constant, Key, Node, Placeholder, next_serial
-from opgraph.op import Array, Op, type_and_bits
+from opgraph.op import Array, Op
 from opgraph.registry import get
 from opgraph.spec import Shape, Spec, known_shape
 from opgraph.variable import Variable, owned_variable

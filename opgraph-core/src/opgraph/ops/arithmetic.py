@@ -5,10 +5,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, Rng, Specs
 from opgraph.ops.complexes import Unary, conj
 from opgraph.spec import Spec
 

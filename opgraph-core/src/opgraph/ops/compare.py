@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from opgraph.build import apply, check_no_identity, graph_of, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door, front_door_for
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
+from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, Rng
 from opgraph.ops.arithmetic import Binary
 from opgraph.ops.complexes import Unary
 from opgraph.spec import promote_dtypes

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from opgraph.build import apply, as_node
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
+from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, Rng
 from opgraph.spec import real_dtype
 
 

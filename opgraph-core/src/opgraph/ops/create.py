@@ -11,11 +11,12 @@ import numpy as np
 from opgraph.ambient import get_default_graph
 from opgraph.build import apply, as_node, graph_of
 from opgraph.convert import natural_array, to_array
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError
 from opgraph.graph import constant_in
 from opgraph.node import Constant, Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.like import broadcast_like
 from opgraph.signatures import guarded
 from opgraph.spec import DtypeLike, Spec, as_dtype, beyond_memory, get_default_dtype, normalize_axis

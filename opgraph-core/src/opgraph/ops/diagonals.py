@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from opgraph.build import apply, as_node
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.reduce import reduce_sum
 from opgraph.signatures import guarded
 from opgraph.spec import Shape, Spec, normalize_axis

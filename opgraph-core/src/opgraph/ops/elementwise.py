@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from opgraph.build import apply, as_node, check_no_identity
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door, front_door_for, make_op
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Elementwise, Nodes, Rng, Specs
 from opgraph.ops.arithmetic import Binary, Choosy
 from opgraph.ops.compare import equal, isinf, logical_and, where
 from opgraph.ops.complexes import Unary, conj, real

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door
-from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.complexes import Unary
 
 

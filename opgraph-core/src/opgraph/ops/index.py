@@ -12,11 +12,12 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, as_node, as_node_fitting, describe_inputs, graph_of, make_call, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, OpgraphError, ShapeError
 from opgraph.graph import Graph
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.keys import (
     WHOLE,
     Key,

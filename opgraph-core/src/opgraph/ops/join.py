@@ -10,10 +10,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, apply_all, as_node, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.like import BroadcastLike
 from opgraph.spec import Dim, Shape, Spec, merge_shapes, normalize_axis, promote_dtypes, unwrapped
 

@@ -9,10 +9,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops._contraction import bound_product, computed_wide, matrix_product, product_flops, wide_scratch
 from opgraph.ops.arithmetic import multiply
 from opgraph.ops.complexes import conj

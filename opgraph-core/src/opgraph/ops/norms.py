@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from opgraph.build import apply, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs, check_floating
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs, check_floating
 from opgraph.ops.compare import equal, where
 from opgraph.ops.shape import expand_dims
 from opgraph.spec import Axes, Shape, Spec, listed_axes, normalize_axes, real_dtype, reduced_shape, wide_dtype

@@ -12,10 +12,11 @@ from typing import ClassVar, Literal, SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, apply_all, as_node
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.compare import check_ordered
 from opgraph.ops.picking import AddAlongAxis, gather_into
 from opgraph.spec import Shape, Spec, known_shape, normalize_axes, normalize_axis, reduced_shape

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 from opgraph.build import apply, as_node_fitting, graph_of, promote
 from opgraph.convert import natural_array
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError, did_you_mean
 from opgraph.node import Constant, Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.index import GetItem, SetAt
 from opgraph.ops.keys import Key, numpy_key
 from opgraph.ops.reduce import reduce_sum

@@ -10,10 +10,11 @@ import numpy as np
 
 from opgraph.build import apply
 from opgraph.convert import natural_array
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.spec import Shape, Spec, broadcast_shapes, normalize_axis, widened
 
 

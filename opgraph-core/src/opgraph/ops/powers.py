@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from opgraph.build import apply, as_node, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door, front_door_for
 from opgraph.errors import ArgumentError, DtypeError
 from opgraph.node import Constant, Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, OpInfo, Rng, Sample
+from opgraph.op import Array, Arrays, Cotangents, Elementwise, Nodes, Rng
 from opgraph.ops.arithmetic import Choosy, multiply_or_zero, single_samples
 from opgraph.ops.compare import equal, where
 from opgraph.ops.complexes import Unary, conj

@@ -13,10 +13,11 @@ import numpy as np
 
 from opgraph.build import apply, graph_of
 from opgraph.convert import to_array
+from opgraph.declarations import Sample
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.graph import constant_in, random_key
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Nodes, Op, Rng, Sample, Specs, generator
+from opgraph.op import Arrays, Cotangents, Nodes, Op, Rng, Specs, generator
 from opgraph.ops.arithmetic import add, multiply, subtract
 from opgraph.ops.compare import less
 from opgraph.ops.elementwise import cast

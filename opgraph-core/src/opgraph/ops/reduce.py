@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from opgraph.build import apply, as_node, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, DtypeError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs, check_floating
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs, check_floating
 from opgraph.ops._sums import sum_call, with_ones
 from opgraph.ops.compare import check_ordered, equal, where
 from opgraph.ops.complexes import conj
@@ -116,8 +117,6 @@ class Reduction(Op):
 class Accumulation(Reduction):
     """What sums and products share: float16 is accumulated in float32, integers and booleans in 64 bits."""
 
-    ufunc: ClassVar[np.ufunc] = np.add
-
     def infer(self, ins: Specs) -> Specs:
         (y,) = super().infer(ins)
         return (y.with_dtype(total_dtype(y.dtype)),)
@@ -137,8 +136,9 @@ class Accumulation(Reduction):
         return self._call(ins[0], outs[0])
 
     def _call(self, x: Array, y: Array) -> Callable[[], object]:
-        """Return the call that fills `y`."""
-        return functools.partial(self.ufunc.reduce, x, axis=self.axes, dtype=y.dtype, out=y, keepdims=self.keepdims)
+        """Return the call that fills `y`: with sums, unless overridden."""
+        axes = self.normal_axes(x)
+        return sum_call(x, axes, y.reshape(with_ones(x.shape, axes)))
 
 
 class ReduceSum(Accumulation, name="core.reduce_sum"):
@@ -151,9 +151,6 @@ class ReduceSum(Accumulation, name="core.reduce_sum"):
 
     info = OpInfo(reference=numpy_reduction(np.sum), multilinear=(0,))
 
-    def _call(self, x: Array, y: Array) -> Callable[[], object]:
-        return _sum_call(self, x, y)
-
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         return (self.spread(cotangents[0], ins[0]),)
 
@@ -162,12 +159,6 @@ class ReduceSum(Accumulation, name="core.reduce_sum"):
         yield from super().samples(rng)
         yield Sample((rng.normal(size=(0, 3)),), {"axes": (0,)}, id="of nothing")
         yield Sample((rng.integers(100, 128, (2, 3), np.int8),), {"axes": (1,)}, id="small integers")
-
-
-def _sum_call(op: Reduction, x: Array, y: Array) -> Callable[[], object]:
-    """Return the call that fills `y`, of the shape of the op's output, with sums."""
-    axes = op.normal_axes(x)
-    return sum_call(x, axes, y.reshape(with_ones(x.shape, axes)))
 
 
 class ReduceMean(Accumulation, name="core.reduce_mean"):
@@ -185,7 +176,7 @@ class ReduceMean(Accumulation, name="core.reduce_mean"):
         (x,), (y,), (n, *wide) = ins, outs, scratch
         (total,) = wide or outs
         n.fill(x.size // y.size if y.size else 1)
-        _sum_call(self, x, total)()
+        self._call(x, total)()
         np.true_divide(total, n, y)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
@@ -204,8 +195,11 @@ class ReduceProd(Accumulation, name="core.reduce_prod"):
     right with any number of zeros, in every order.
     """
 
-    ufunc = combine = np.multiply
+    combine = np.multiply
     info = OpInfo(reference=numpy_reduction(np.prod))
+
+    def _call(self, x: Array, y: Array) -> Callable[[], object]:
+        return functools.partial(np.multiply.reduce, x, axis=self.axes, dtype=y.dtype, out=y, keepdims=self.keepdims)
 
     def vjp(self, ins: Nodes, outs: Nodes, cotangents: Cotangents) -> Cotangents:
         x = ins[0].astype(wide_dtype(ins[0].dtype))

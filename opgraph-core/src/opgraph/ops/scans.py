@@ -8,10 +8,11 @@ from typing import SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, as_node
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.complexes import conj
 from opgraph.ops.shape import reshape
 from opgraph.spec import normalize_axis, total_dtype, widened

@@ -9,10 +9,11 @@ from typing import SupportsIndex
 import numpy as np
 
 from opgraph.build import apply, as_node
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door_for, make_op
 from opgraph.errors import ArgumentError, ShapeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Arrays, Cotangents, Nodes, Op, OpInfo, Rng, Sample, Specs
+from opgraph.op import Arrays, Cotangents, Nodes, Op, Rng, Specs
 from opgraph.ops.like import reshape_like, sum_to
 from opgraph.signatures import guarded
 from opgraph.spec import Axes, Shape, check_broadcasts, listed_axes, normalize_axes, normalize_axis

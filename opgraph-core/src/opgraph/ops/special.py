@@ -17,9 +17,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door
 from opgraph.errors import DtypeError
-from opgraph.op import Array, Arrays, Cotangents, Nodes, OpInfo, Rng, Sample, Specs
+from opgraph.op import Array, Arrays, Cotangents, Nodes, Rng, Specs
 from opgraph.ops.arithmetic import Choosy
 from opgraph.ops.complexes import Unary
 from opgraph.ops.elementwise import exp

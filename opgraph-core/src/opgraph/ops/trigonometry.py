@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from opgraph.build import apply, promote
+from opgraph.declarations import OpInfo, Sample
 from opgraph.doors import front_door, front_door_for
 from opgraph.errors import DtypeError
 from opgraph.node import Node, NodeLike
-from opgraph.op import Array, Cotangents, Nodes, OpInfo, Rng, Sample
+from opgraph.op import Array, Cotangents, Nodes, Rng
 from opgraph.ops.arithmetic import Binary, Choosy, away_from_zero, divide_or_zero
 from opgraph.ops.complexes import Unary, conj
 from opgraph.ops.elementwise import Function, sqrt

@@ -1,6 +1,6 @@
 """Compute once and for all what depends on constants alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +8,8 @@ from opgraph.op import Array, Arrays, Op
 from opgraph.passes.memory import stand_in
 from opgraph.passes.views import checked_view
 from opgraph.plan import read_only
-from opgraph.spec import Spec, known_shape
+from opgraph.spec import Spec
+from opgraph.stepwise import compute
 from opgraph.structure import Step, Structure
 
 FOLDED_BYTES = 1 << 16  # of a result that is larger than what it is computed from
@@ -63,16 +64,8 @@ def _computed(step: Step, constants: Mapping[int, Array], specs: Sequence[Spec])
         room = sum([x.nbytes for i, x in enumerate(ins) if i not in unread])
         if sum([out.nbytes or 0 for out in outs]) > max(room, FOLDED_BYTES):
             return None
-        arrays = tuple(map(_empty, outs))
-        scratch = tuple(map(_empty, step.op.scratch(tuple([specs[v] for v in step.inputs]), outs)))
-        compute: Callable[..., object] = step.op.compute
-        if compute(ins, arrays, *([scratch] if scratch else [])) is not None:
-            return None
+        arrays = compute(step, ins, specs)
     except Exception:  # whatever it is, the run raises it too, and says where
         return None
     finite = all(array.dtype.kind not in "fc" or np.isfinite(array).all() for array in arrays)
     return arrays if finite else None
-
-
-def _empty(spec: Spec) -> Array:
-    return np.empty(known_shape(spec.shape), spec.dtype)

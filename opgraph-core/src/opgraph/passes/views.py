@@ -211,9 +211,9 @@ def _checked_view(step: Step, ins: Arrays, specs: Sequence[Spec]) -> Arrays | No
 
 
 def _runs_backwards(view: Array) -> bool:
-    """Whether the elements of each row are read from its end: a copy is, once, and not by NumPy's loops.
+    """Whether a view's last axis runs backwards, so that it is better copied, once.
 
-    These round other than those that read forwards do, but only where they are called on a single row.
+    NumPy's functions round such rows otherwise when they are called on one alone, as on a small block.
     """
     last = next((axis for axis in reversed(range(view.ndim)) if view.shape[axis] > 1), None)
     return last is not None and view.strides[last] < 0
